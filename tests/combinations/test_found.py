@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from combinations.commands import succeed
+from combinations.commands import run, succeed
 from izhi import LIF, quantization
 from izhi.network import Network
 
@@ -43,3 +43,15 @@ def test_stored_states_leave_gradients_of_a_quantised_network_as_they_are():
     assert gradients[0]
     for one, two in zip(*gradients, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", ["auto", "reference"])
+@pytest.mark.parametrize(("steps", "readout"), [(1, "spikes"), (2, "spikes"), (1, "current")])
+def test_too_few_steps_for_the_input_to_reach_the_output(steps, readout, kernel, tmp_path):
+    words = ["train", *IRIS, "--hidden", 6, "--neuron", "normalized", "--kernel", kernel, "--readout", readout]
+    answer = run(*words, "--steps", steps, "--out", tmp_path / "run")
+    layers = 2 if readout == "spikes" else 1
+    assert f"but {layers} layers fire a step after their input" in answer.refusal
+    assert f"choose at least {layers + 1}" in answer.refusal
+    assert not (tmp_path / "run").exists()
+    succeed(*words, "--steps", layers + 1, "--out", tmp_path / "run")

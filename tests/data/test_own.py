@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from izhi import LIF
+from izhi import LIF, Izhikevich
 from izhi.connections import Conv2d, Linear
-from izhi.data import Dataset, EventSamples
+from izhi.data import Dataset, EventSamples, Samples
 from izhi.encoding import EventEncoder, RowEncoder, SeriesEncoder, ValueEncoder, default_encoder
 from izhi.errors import CheckpointError, DataError, IzhiError, SettingError
 from izhi.network import Layer, Network
@@ -174,6 +174,28 @@ def test_a_checkpoint_goes_on_exactly(tmp_path):
 X, Y = flowers(9)
 
 
+def fit_labels(labels):
+    samples = Samples(torch.from_numpy(X[: len(labels)]).float(), torch.from_numpy(labels))
+    trainer().fit(classifier(), Data(samples, samples), ValueEncoder("rate", 5, (6,)))
+
+
+def fit_loss(loss):
+    trainer(loss=loss).fit(classifier(), Dataset.of(X, Y))
+
+
+def fit_steps(steps):
+    samples = Samples(torch.from_numpy(X).float(), torch.from_numpy(Y))
+    network = Network([Layer(Linear(6, 3), Izhikevich("normalized", kernel="reference"))])
+    trainer().fit(network, Data(samples, samples), ValueEncoder("rate", steps, (6,)))
+
+
+def fit_weights(value):
+    network = classifier()
+    with torch.no_grad():
+        next(network.parameters())[0, 0] = value
+    trainer().fit(network, Dataset.of(X, Y))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -198,6 +220,19 @@ X, Y = flowers(9)
         (lambda: trainer().fit(classifier(), Data.of(Dataset.of(X, Y))), "no encoder is given"),
         (lambda: trainer().fit(classifier(7), Dataset.of(X, Y)), "layer 1: spikes are 6 wide, expected 7"),
         (lambda: trainer().fit(classifier(classes=2), Dataset.of(X, Y)), "sample 2 has the label 2, .* 2 outputs"),
+        (lambda: trainer(epochs=1.5).fit(classifier(), Dataset.of(X, Y)), "epochs is 1.5, expected at least 1"),
+        (lambda: trainer(batch_size=True).fit(classifier(), Dataset.of(X, Y)), "batch_size is True, expected"),
+        (lambda: fit_labels(Y - 1), "sample 0 has the label -1, expected a whole number from 0"),
+        (lambda: fit_labels(Y.astype(np.float32)), "labels of samples are torch.float32 .*, expected whole numbers"),
+        (lambda: fit_labels(Y > 1), "labels of samples are torch.bool .*, expected whole numbers"),
+        (lambda: fit_labels(Y[:, None]), r"labels of samples are torch.int64 of shape \(9, 1\), expected"),
+        (lambda: fit_labels(Y[:0]), "there are no training samples, expected at least one"),
+        (lambda: fit_loss(lambda out, y: out.sum(0)), r"the loss is a tensor of shape \(., 3\), expected a tensor of"),
+        (lambda: fit_loss(lambda out, y: 0.5), "the loss is 0.5, expected a tensor of one number"),
+        (lambda: fit_loss(lambda out, y: out.detach().sum()), "the loss has no gradient: it does not depend on the"),
+        (lambda: fit_steps(1), "the loss has no gradient: the output of the network does not depend on its weights"),
+        (lambda: fit_weights(np.nan), "layers.0.connection.input.weight of the network is not finite"),
+        (lambda: fit_weights(np.inf), "layers.0.connection.input.weight of the network is not finite"),
         (lambda: trainer(method=Backprop(schedule="sine")).fit(classifier(), Dataset.of(X, Y)), "unknown schedule"),
     ],
 )  # fmt: skip

@@ -291,8 +291,8 @@ def test_numbers_that_pack_well_are_counted_as_they_are_used(path):
 
 
 def test_golden_spikes_of_more_neurons_than_memory_holds(tmp_path):
+    network = Network([nn.Unflatten(1, (1, 512, 512)), nn.Conv2d(1, 16, 3, padding=1), izhi.LIF(0.9)])
     with pytest.warns(izhi.errors.LossWarning):
-        network = Network([nn.Unflatten(1, (1, 512, 512)), nn.Conv2d(1, 16, 3, padding=1), izhi.LIF(0.9)])
         izhi.nir.write(network, tmp_path / "n.nir")
     with h5py.File(tmp_path / "n.nir", "r+") as file:  # each array becomes one number
         neurons = next(x for x in file["node/nodes"].values() if "v_threshold" in x)

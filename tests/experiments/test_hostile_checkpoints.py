@@ -224,6 +224,13 @@ def test_every_bit_of_a_tensor_is_covered(contents, tmp_path):
         (lambda c: c["config"].update(hidden=[1000000, 5]), "it holds .* numbers, expected at least"),
         (lambda c: c["history"].append({"epoch": "two"}), "has history .*expected a list of rows of numbers"),
         (lambda c: c.update(inputs=True), "has inputs True, expected a whole number"),
+        (lambda c: c.update(shape=5), "has shape 5, expected a list of sizes from 1"),
+        (lambda c: c.update(shape=None), "has shape None, expected a list of sizes from 1"),
+        (lambda c: c.update(shape=math.nan), "has shape nan, expected a list of sizes from 1"),
+        (lambda c: c.update(shape="x"), "has shape 'x', expected a list of sizes from 1"),
+        (lambda c: c.update(shape=[]), "has shape .., expected a list of sizes from 1"),
+        (lambda c: c.update(shape=[2, 3]), "has shape .2, 3., expected 4 features in all"),
+        (lambda c: c.update(classes=[]), "has classes .., expected a list of texts, at least one"),
     ],
 )  # fmt: skip
 def test_what_a_crafted_checkpoint_is_told(read, contents, craft, message):

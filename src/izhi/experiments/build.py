@@ -20,7 +20,7 @@ from izhi.kernels import Spikes
 from izhi.network import Network, builder, encoders
 from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose, derive_seed
-from izhi.spec import EncoderSpec, NetworkSpec, Shape
+from izhi.spec import ORDERS, EncoderSpec, IzhikevichSpec, NetworkSpec, Shape
 from izhi.training import Backprop, Evolution, Method, Optimizer, Trainer, checkpoint
 
 
@@ -64,6 +64,7 @@ def check(e: Experiment, dataset: Dataset) -> str:
     coded = encoder_spec(e, dataset)
     spec = replace(describe(e, coded.grid, len(dataset.classes)), encoder=coded)
     _check_memory(e, spec, 1)
+    _check_latency(coded.steps, spec)
     if e.quantization.is_quantized:
         _require_brevitas()
         from izhi.quantization.requirements import check as check_quantized
@@ -87,6 +88,19 @@ def check(e: Experiment, dataset: Dataset) -> str:
         f" samples{_lengths(e, train)};"
         f" {fabric.device.type} in {fabric.strategy.precision.precision}, threads: {torch.get_num_threads()}"
     )
+
+
+def _check_latency(steps: int, spec: NetworkSpec) -> None:
+    """Raise SettingError if no input reaches the output: some neurons fire on the potential of the step before."""
+    late = sum(
+        isinstance(neuron := layer.neuron, IzhikevichSpec) and ORDERS[neuron.parameters.order].spike_on == "old v"
+        for layer in spec.layers
+    )
+    if steps <= late:
+        raise SettingError(
+            f"steps is {steps}, but {late} layers fire a step after their input, so that none reaches the output;"
+            f" choose at least {late + 1}"
+        )
 
 
 def _lengths(e: Experiment, train: object) -> str:

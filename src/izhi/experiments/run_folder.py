@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 import torch
 
 from izhi import files
-from izhi.errors import CheckpointError, RunFolderError, SettingError
+from izhi.errors import CheckpointError, RunFolderError, SettingError, shown
 from izhi.experiments import saved
 from izhi.experiments.settings import Experiment, Mark, experiment, marked, read
 from izhi.spec import EncoderSpec, encoder_of_table
@@ -64,14 +65,16 @@ class Saved:
 def load(path: Path, changes: Mapping[str, object] | None = None) -> Saved:
     """The checkpoint of a run folder, or the file itself; CheckpointError if it is missing, damaged, or of no run."""
     path = path / checkpoint.NAME if path.is_dir() else path
-    about = {"config": checkpoint.TABLE, "inputs": checkpoint.WHOLE, "classes": checkpoint.NAMES}
+    about = {"config": checkpoint.TABLE, "inputs": checkpoint.WHOLE, "classes": checkpoint.CLASSES}
     content = checkpoint.load(path, about)
-    kinds = {"network": checkpoint.TABLES, "encoder": checkpoint.TABLE}
+    kinds = {"network": checkpoint.TABLES, "encoder": checkpoint.TABLE, "shape": checkpoint.SHAPE}
     checkpoint.expect(path, content, {name: kind for name, kind in kinds.items() if name in content})
     # A setting that is newer than the checkpoint had its default there.
     e = experiment({**content["config"], **(changes or {})})
     progress = checkpoint.progress_of(content)
     shape = tuple(content.get("shape", [content["inputs"]]))  # older checkpoints have none
+    if math.prod(shape) != content["inputs"]:
+        raise CheckpointError(f"{path} has shape {shown(list(shape))}, expected {content['inputs']} features in all")
     try:
         encoder = encoder_of_table(content["encoder"]) if "encoder" in content else None
     except SettingError as error:

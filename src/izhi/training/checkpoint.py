@@ -99,8 +99,8 @@ def _is_row(value: object) -> bool:
     return is_table(value) and all(is_number(x) or isinstance(x, float) for x in value.values())
 
 
-def _list_of(holds: Callable[[object], bool]) -> Callable[[object], bool]:
-    return lambda value: isinstance(value, list) and all(map(holds, value))
+def _list_of(holds: Callable[[object], bool], least: int = 0) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, list) and len(value) >= least and all(map(holds, value))
 
 
 #: A check of a value, and the expected kind for the error.
@@ -108,9 +108,11 @@ Kind: TypeAlias = tuple[Callable[[object], bool], str]
 HISTORY: Kind = _list_of(_is_row), "a list of rows of numbers"
 LOSSES: Kind = is_losses, "a list of finite losses for each population"
 NAMES: Kind = _list_of(lambda value: isinstance(value, str)), "a list of texts"
+CLASSES: Kind = _list_of(lambda value: isinstance(value, str), least=1), "a list of texts, at least one"
 TABLE: Kind = is_table, "a dict of names"
 TABLES: Kind = _list_of(lambda value: is_table(value) and _is_plain(value)), "a list of dicts of names"
 WHOLE: Kind = _is_whole, "a whole number"
+SHAPE: Kind = _list_of(lambda value: _is_whole(value) and value > 0, least=1), "a list of sizes from 1"
 WEIGHTS: Kind = is_weights, "a dict of tensors"
 
 #: Keys of the progress of a run.

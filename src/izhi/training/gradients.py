@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from izhi.data import AnyBatch, AnySamples, stream
-from izhi.errors import DivergenceError, unknown
+from izhi.errors import DivergenceError, SettingError, shown, unknown
 from izhi.network import Network, first_nonfinite
 from izhi.seeds import Purpose, derive_seed
 from izhi.training.classifier import Classifier
@@ -89,6 +89,7 @@ class Step:
         """
         output = self._output(precise(self.fabric, samples), seed)
         loss = self.loss(output, labels)
+        _check_loss(loss, output)
         for weight in self._weights:
             weight.grad = None
         self.fabric.backward(loss)
@@ -124,6 +125,21 @@ class Step:
         raise DivergenceError(
             f"{value} is not finite at {where}{first}; lower learning_rate, or set jacobian_limit to 1 or gradient_clip"
         )
+
+
+def _check_loss(loss: object, output: Tensor) -> None:
+    """Raise SettingError for a loss that no gradient comes from."""
+    if not isinstance(loss, Tensor) or loss.dim():
+        given = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else shown(loss)
+        raise SettingError(f"the loss is {given}, expected a tensor of one number; take its mean")
+    if not loss.requires_grad:
+        why = (
+            "the output of the network does not depend on its weights within these steps; choose more steps"
+            if not output.requires_grad
+            else "it does not depend on the network's output by operations of torch; leave .detach(), .item() and"
+            " argmax out"
+        )
+        raise SettingError(f"the loss has no gradient: {why}")
 
 
 @dataclass

@@ -20,6 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
@@ -163,7 +164,8 @@ class Trainer:
         """
         at_least_one(epochs=self.epochs, batch_size=self.batch_size)
         parts, encoder = self._parts(data, encoder)
-        _check_labels(parts, network)
+        _check_samples(parts, network)
+        _check_weights(network)
         start = start or self._saved(network) or Progress()
         history, problems = list(start.history), list(start.warnings)
         learner, model = self.method.begin(self, Classifier(encoder, network), parts.train, start.learner, len(history))
@@ -242,13 +244,33 @@ class Trainer:
         return evaluation
 
 
-def _check_labels(data: Data, network: Network) -> None:
-    """Raise SettingError for the first label that the network has no output for."""
+def _check_samples(data: Data, network: Network) -> None:
+    """Raise SettingError without training samples, and for the first label that is no class of the network."""
+    if not len(data.train):
+        raise SettingError("there are no training samples, expected at least one")
     outputs = network.outputs
     for name, samples in (("sample", data.train), ("validation sample", data.validation), ("test sample", data.test)):
-        if outputs is not None and samples is not None and len(samples) and int(samples.labels.max()) >= outputs:
-            odd = int((samples.labels >= outputs).int().argmax())
+        if samples is None or not len(samples):
+            continue
+        labels = samples.labels
+        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool or labels.dim() != 1:
             raise SettingError(
-                f"{name} {odd} has the label {int(samples.labels[odd])}, but the network has {outputs} outputs,"
+                f"labels of {name}s are {labels.dtype} of shape {tuple(labels.shape)}, expected whole numbers (M,);"
+                " convert them by .long()"
+            )
+        if int(labels.min()) < 0:
+            odd = int((labels < 0).int().argmax())
+            raise SettingError(f"{name} {odd} has the label {int(labels[odd])}, expected a whole number from 0")
+        if outputs is not None and int(labels.max()) >= outputs:
+            odd = int((labels >= outputs).int().argmax())
+            raise SettingError(
+                f"{name} {odd} has the label {int(labels[odd])}, but the network has {outputs} outputs,"
                 " expected one for each class; widen its last layer"
             )
+
+
+def _check_weights(network: Network) -> None:
+    """Raise SettingError for the first weight or coefficient that is not finite."""
+    for name, value in network.state_dict().items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise SettingError(f"{name} of the network is not finite, expected finite numbers; start with others")
