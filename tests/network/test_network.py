@@ -1,10 +1,14 @@
 """Networks: state in and out, recording, and keeping only every k-th state."""
 
+import math
+from functools import partial
+
 import pytest
 import torch
+from torch import nn
 
 from izhi import LIF, IzhiError, Izhikevich
-from izhi.errors import SettingError
+from izhi.errors import DivergenceError, SettingError
 from izhi.network.connections import (
     ConductanceSynapse,
     Connection,
@@ -12,7 +16,7 @@ from izhi.network.connections import (
     Linear,
 )
 from izhi.network.layers import Layer
-from izhi.network.network import Network
+from izhi.network.network import Network, first_nonfinite
 
 
 def tensors(state):
@@ -120,3 +124,17 @@ def test_bad_networks():
         Network([])
     with pytest.raises(IzhiError, match="expected Linear or ExponentialSynapse"):
         Network([], Linear(4, 2, recurrent=True))(torch.zeros(3, 1, 4))
+
+
+@pytest.mark.parametrize("kernel", ["reference", "cpu"])
+@pytest.mark.parametrize("keep_every", [None, 2])
+@pytest.mark.parametrize("neuron", [LIF, partial(LIF, reset="zero"), Izhikevich])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_state_that_is_no_number_is_refused(neuron, keep_every, kernel, value):
+    """Without an error a network of NaN looks like a silent one: its spikes and its loss are finite."""
+    network = Network([nn.Linear(4, 3), neuron(kernel=kernel)], nn.Linear(3, 2), keep_every=keep_every)
+    with torch.no_grad():
+        network.layers[0].connection.weight[0, :2] = torch.tensor([value, -value])
+    with pytest.raises(DivergenceError, match="a state of layer 1 is not a number: weights, coefficients or inputs"):
+        network(torch.ones(5, 2, 4))
+    assert first_nonfinite(network, torch.ones(5, 2, 4)) == "layer 1, time step 0"

@@ -10,7 +10,8 @@ import torch
 
 from izhi import LIF, Izhikevich, data, training
 from izhi.connections import Linear
-from izhi.errors import CheckpointError
+from izhi.data import Samples
+from izhi.errors import CheckpointError, DivergenceError
 from izhi.network import Layer, Network
 from izhi.network.encoders import ValueEncoder
 from izhi.training import (
@@ -173,3 +174,15 @@ def test_listeners_with_methods_work_and_warn():
     assert len(calls) == 9
     with pytest.warns(FutureWarning, match=r"izhi\.training\.Silent\(\) is now izhi\.training\.ignore_progress"):
         training.Silent()
+
+
+def test_a_state_that_becomes_no_number_is_a_divergence():
+    """Spikes of such a state are 0, and the loss finite."""
+    connection = Linear(6, 3, recurrent=True)
+    network = Network([Layer(connection, LIF())])
+    with torch.no_grad():  # each sum becomes infinite, and their difference NaN
+        connection.weight.fill_(3e38)
+        connection.feedback.weight.fill_(-3e38)
+    samples = Samples(torch.ones(8, 6), torch.arange(8) % 3)
+    with pytest.raises(DivergenceError, match=r"a state is not finite at epoch 1, step 1, first seen in layer 1"):
+        Trainer(epochs=1).fit(network, Data(samples, samples), ValueEncoder("constant", 5, (6,)))

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from izhi.errors import SettingError, ShapeError, shown
+from izhi.errors import DivergenceError, SettingError, ShapeError, shown
 from izhi.kernels import Spikes, SynapticInput
+from izhi.kernels.tracing import is_traced
 from izhi.network.connections import Connection
 from izhi.network.layers import BatchNorm, Layer, ModuleState
 from izhi.network.sequence import Dropout, Residual, are_weights, each_step, layers_of, run_sequence
@@ -79,6 +80,14 @@ class Recording(NamedTuple):
     output: Tensor
     state: NetworkState
     spikes: list[Tensor]
+
+
+def _has_nan(state: ModuleState) -> bool:
+    """Whether a number of a state is NaN."""
+    if isinstance(state, (tuple, list)):
+        return any(map(_has_nan, state))
+    # A sum takes a fifth of the time, and is NaN if any number is.
+    return isinstance(state, Tensor) and bool(state.sum().isnan()) and bool(state.isnan().any())
 
 
 class Network(nn.Module):
@@ -163,6 +172,7 @@ class Network(nn.Module):
 
         Raises:
             SettingError: for a state that is none of a network, or ``record``.
+            DivergenceError: for a layer whose state becomes NaN.
         """
         if record is not None:
             raise SettingError(f"record is {record!r}, which calls do not take any more; use network.record(spikes)")
@@ -171,7 +181,9 @@ class Network(nn.Module):
             raise SettingError(f"state is {shown(state)}, expected a NetworkState, as network(spikes) returns it")
         masks: dict[Layer, Tensor] = {}
         if not self.keep_every or not torch.is_grad_enabled() or len(spikes) <= self.keep_every:
-            return self._run(spikes, before, masks)
+            output, after = self._run(spikes, before, masks)
+            self._check_states(after)
+            return NetworkOutput(output, after)
         outputs = []
         for chunk in spikes.split(self.keep_every):
             output, before = cast(
@@ -179,7 +191,20 @@ class Network(nn.Module):
                 checkpoint(self._run, chunk, before, masks, use_reentrant=False, preserve_rng_state=False),
             )
             outputs.append(output)
+        self._check_states(before)
         return NetworkOutput(torch.cat(outputs), before)
+
+    def _check_states(self, after: NetworkState) -> None:
+        """Raise DivergenceError for a layer whose state is not a number: it would look like one that is silent."""
+        if is_traced():
+            return
+        for number, (module, state) in enumerate(zip(self.layers, after.layers, strict=True), start=1):
+            if _has_nan(state):
+                name = module.name if isinstance(module, Layer) else f"number {number} of the network"
+                raise DivergenceError(
+                    f"a state of {name} is not a number: weights, coefficients or inputs are not finite, or too large;"
+                    " choose smaller ones"
+                )
 
     def record(self, spikes: Spikes, state: NetworkState | None = None) -> Recording:
         """Run spikes as a call does, and return the spikes of every layer as well."""
@@ -270,7 +295,10 @@ def first_nonfinite(network: Network, spikes: Spikes) -> str | None:
         check(layer.name, drive.current, drive.conductance, fired)
 
     with torch.no_grad():
-        output = run_with_hooks(network, spikes, of_layer)
+        try:
+            output = run_with_hooks(network, spikes, of_layer)
+        except DivergenceError as error:
+            return positions[0] if positions else str(error).partition(":")[0]
         if network.readout is not None:
             check("the readout", output)
     return positions[0] if positions else None

@@ -87,7 +87,10 @@ class Step:
         Raises:
             DivergenceError: if the loss or a gradient is not finite, naming ``where`` and the layer.
         """
-        output = self._output(precise(self.fabric, samples), seed)
+        try:
+            output = self._output(precise(self.fabric, samples), seed)
+        except DivergenceError:
+            raise self._diverged("a state", samples, seed, where) from None
         loss = self.loss(output, labels)
         _check_loss(loss, output)
         for weight in self._weights:
@@ -115,14 +118,19 @@ class Step:
             if self.clip is not None:
                 nn.utils.clip_grad_norm_(parameters, self.clip)
             return
-        layer = first_nonfinite(classifier.network, classifier.encode(samples, seed))
         value = "the loss"
         if torch.isfinite(loss):
             gradients = {name: p.grad for name, p in classifier.network.named_parameters() if p.grad is not None}
             names = (name for name, x in gradients.items() if not torch.isfinite(x).all())
             value = f"the gradient of {next(names, 'the network')}"
+        raise self._diverged(value, samples, seed, where)
+
+    def _diverged(self, value: str, samples: AnyBatch, seed: int, where: str) -> DivergenceError:
+        """The error for a value that is not finite, which names the first layer of such values."""
+        classifier: Classifier = self.model.module
+        layer = first_nonfinite(classifier.network, classifier.encode(precise(self.fabric, samples), seed))
         first = f", first seen in {layer}" if layer else ""
-        raise DivergenceError(
+        return DivergenceError(
             f"{value} is not finite at {where}{first}; lower learning_rate, or set jacobian_limit to 1 or gradient_clip"
         )
 
