@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies
 
 from izhi import cli
 from izhi.errors import FileError, RunFolderError
-from izhi.experiments import page, results
+from izhi.experiments import page, plots, results
 from izhi.experiments.settings import experiment
 
 pytest.importorskip("bokeh", reason="bokeh is not installed; pip install 'izhi[report]'")
@@ -465,3 +466,10 @@ def test_the_command(run, tmp_path, capsys):
     assert cli.main(["report", str(tmp_path / "empty")]) == 2
     assert "holds none of comparison.json, trials.json, sweep.json" in capsys.readouterr().err
     assert not list((tmp_path / "empty").iterdir())
+
+
+def test_names_of_figures_are_no_formulas(tmp_path):
+    """Matplotlib refuses what is no formula between two dollars."""
+    names = (r"$\frac{", "$a$", "5$")
+    plots.save(plots.confusion(np.eye(3, dtype=int), names, r"$\bad{$"), tmp_path / "confusion.png")
+    assert (tmp_path / "confusion.png").exists()

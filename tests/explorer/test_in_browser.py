@@ -14,6 +14,9 @@ NUMBER = re.compile(r"(\d+) spikes?")
 def address(runs, tmp_path_factory):
     evil = runs / "<img src=x onerror=alert(1)>"
     shutil.copytree(runs / "learned", evil)
+    math = runs / r"$$\href{javascript:alert(2)}{x}$$"
+    shutil.copytree(runs / "learned", math)
+    (math / "metrics.csv").write_text("damaged")  # the page names it with its problem
     command = [sys.executable, "-m", "izhi", "explore", str(runs), "--port", "0", "--no-browser"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path_factory.mktemp("here"))
     line = process.stdout.readline()
@@ -21,6 +24,7 @@ def address(runs, tmp_path_factory):
     process.kill()
     process.wait()
     shutil.rmtree(evil)
+    shutil.rmtree(math)
 
 
 @pytest.fixture(params=[1400, 400])
@@ -105,6 +109,8 @@ def test_runs(page):
     rows = page.locator(".slick-row")
     rows.first.wait_for()
     assert rows.count() == 7
+    page.get_by_text("$$").first.wait_for()
+    assert page.locator("mjx-container, a[href^=javascript]").count() == 0
     assert page.locator(".slick-row img").count() == 0  # a run's name is text
     write(page, "only runs of these settings", "command=x")
     page.get_by_text("unknown setting 'command'").wait_for()

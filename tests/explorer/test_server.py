@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from bokeh.document import Document
+from bokeh.models import Axis, Div, PlainText, Title
 from tornado.httpclient import HTTPRequest
 from tornado.ioloop import IOLoop
 from tornado.websocket import websocket_connect
@@ -22,7 +23,7 @@ from izhi.errors import FileError, SettingError
 from izhi.explorer import folder as opened
 from izhi.explorer.devices import DevicesPage
 from izhi.explorer.runs import RunsPage
-from izhi.explorer.server import prepare
+from izhi.explorer.server import fill, prepare
 
 
 @pytest.fixture(scope="module")
@@ -205,3 +206,16 @@ def test_hostile_runs_are_said_to_be_damaged(tmp_path):
     page.filter.value = "datset=mnist"
     assert "unknown setting" in page.about.text
     assert isinstance(page.folder, Path)
+
+
+def test_no_text_of_the_page_is_a_formula(runs):
+    """MathJax, to which Bokeh gives texts between $$, makes links that run scripts."""
+    document = Document()
+    fill(document, runs)
+    texts = list(document.select({"type": Div}))
+    assert texts
+    assert all(text.disable_math for text in texts)
+    labels = [axis.axis_label for axis in document.select({"type": Axis})]
+    labels += [title.text for title in document.select({"type": Title}) if title.text]
+    assert labels
+    assert all(isinstance(label, PlainText) for label in labels)

@@ -61,11 +61,13 @@ def embedded(charts: Sequence[Chart]) -> tuple[str, dict[str, str]]:
 
 
 def canvas(x: str, y: str, *, height: int, title: str = "", **others: Any) -> Any:
-    """A figure of Bokeh with these labels that is as wide as its container."""
+    """A figure of Bokeh with these labels, which are no TeX, that is as wide as its container."""
+    from bokeh.models import PlainText, Title
     from bokeh.plotting import figure
 
     drawn = figure(
-        height=height, sizing_mode="stretch_width", x_axis_label=x, y_axis_label=y, title=title or None,
+        height=height, sizing_mode="stretch_width", x_axis_label=PlainText(text=x), y_axis_label=PlainText(text=y),
+        title=Title(text=PlainText(text=title)) if title else None,
         tools="pan,wheel_zoom,box_zoom,reset,save", active_drag=None, **others,
     )  # fmt: skip
     drawn.toolbar.logo = None

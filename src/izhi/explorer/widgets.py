@@ -49,8 +49,8 @@ def point_out(drawn: Any, renderer: Any, *tips: tuple[str, str]) -> None:
 
 
 def text(name: str, html: str = "") -> Any:
-    """Text in HTML, as wide as its container."""
-    return Div(text=html, name=name, sizing_mode="stretch_width", stylesheets=[_STYLE])
+    """Text in HTML, as wide as its container; what looks like TeX stays text, since MathJax makes links of it."""
+    return Div(text=html, name=name, sizing_mode="stretch_width", stylesheets=[_STYLE], disable_math=True)
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, words: int = 1) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from izhi.errors import SettingError
@@ -32,8 +33,19 @@ def save(figure: Figure, path: Path) -> None:
     """Write a figure in the format of the path's ending, whole or not at all."""
     check_ending(path)
     buffer = io.BytesIO()
+    _leave_as_text(figure)
     figure.savefig(buffer, format=path.suffix[1:], dpi=150)
     write_bytes(path, buffer.getvalue())
+
+
+def _leave_as_text(figure: Figure) -> None:
+    """Draw names that hold $ as they are; labels of logarithmic axes alone are formulas."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # type: ignore[attr-defined]
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            for label in axis.get_ticklabels(which="both") if axis.get_scale() == "log" else ():
+                label.set_parse_math(True)
 
 
 def new_figure(width: float, height: float, title: str, x: str, y: str = "") -> tuple[Figure, Axes]:
