@@ -41,7 +41,7 @@ def save(figure: Figure, path: Path) -> None:
 def _leave_as_text(figure: Figure) -> None:
     """Draw names that hold $ as they are; labels of logarithmic axes alone are formulas."""
     for text in figure.findobj(Text):
-        text.set_parse_math(False)  # type: ignore[attr-defined]
+        text.set_parse_math(False)
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             for label in axis.get_ticklabels(which="both") if axis.get_scale() == "log" else ():
