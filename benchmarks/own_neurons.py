@@ -1,11 +1,17 @@
-"""Training steps of neurons that ``@izhi.neuron`` made, against loops over time in torch.
+"""Training steps of neurons that ``@izhi.neuron`` made, against their loops over time in torch.
 
-    python benchmarks/own_neurons.py [--turns 9] [--steps 25,100] [--neurons exponential,parametric_lif]
+    python benchmarks/own_neurons.py [--turns 9] [--steps 25,100] [--neurons exponential,parametric_lif] [--spikes]
 
-A network 784-512-10 of each neuron of ``izhi.equation.literature``, a batch of 128 rate-coded samples, float32:
-forward, backward. The loop multiplies all time steps by the weights at once, then takes the neurons through them one
-by one, as tests/equation/test_literature.py has them. Times alternate; a ratio is the median of the turns, with its
-quartiles.
+A network 784-512-10 of each neuron of ``izhi.equation.literature`` trains in float32 on a batch of 128 samples like
+those of MNIST (``izhi.experiments.benchmark.work``). A training step is what ``izhi bench`` times: Bernoulli spikes,
+forward pass, cross-entropy of the spike counts, backward pass, Adam. With ``--spikes`` both get the same dense tensor
+of uniform random spikes, 15 % of them 1, and a step is forward and backward pass alone.
+
+The loop is that of snnTorch's tutorials: ``torch.bernoulli`` encodes all time steps, and in each step a linear layer,
+neurons, a linear layer and neurons run one after the other. Its neurons are those of tests/equation/test_literature.py.
+``--at-once`` multiplies all time steps by the weights in one product, before the loop over the neurons.
+
+In a turn both make four steps in a row, as training does; a ratio is the median of the turns, with its quartiles.
 """
 
 from __future__ import annotations
@@ -14,8 +20,11 @@ import argparse
 import statistics
 import sys
 import time
+import warnings
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,87 +32,122 @@ import torch
 from torch import Tensor, nn
 
 from izhi.equation import literature
+from izhi.errors import SilentLayerWarning
+from izhi.experiments.benchmark.work import Work, torch_steps
 from izhi.network import Network
+from izhi.network.encoders import ValueEncoder
+from izhi.training import keep_freed_memory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "equation"))
 loops = import_module("test_literature")
 
-SIZES, BATCH = (784, 512, 10), 128
+#: Training steps of each contender in a turn.
+IN_A_ROW = 4
 
 
 class Loop(nn.Module):
-    """Neurons step by step."""
+    """The network step by step.
 
-    def __init__(self, layer: Any) -> None:
+    Args:
+        linear: its layers.
+        neurons: behind each of them.
+        at_once: whether a layer multiplies all time steps at once.
+    """
+
+    def __init__(self, linear: list[nn.Linear], neurons: list[Any], at_once: bool) -> None:
         super().__init__()
-        self.layer, self.step = layer, getattr(loops, layer.model.function.__name__)
+        self.linear, self.neurons, self.at_once = linear, neurons, at_once
 
-    def forward(self, current: Tensor) -> tuple[Tensor, None]:
-        """Currents (T, B, N) → spikes of the same shape."""
-        state, p, spikes = list(self.layer.initial_state(current[0]))[:-1], self.layer.coefficients(), []
-        for now in current:
-            state, s = self.step(state, now, p)
-            spikes.append(s)
-        return torch.stack(spikes), None
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        """Spikes (T, B, I) → spikes (T, B, O)."""
+        if self.at_once:
+            for linear, layer in zip(self.linear, self.neurons, strict=True):
+                state, spikes = None, []
+                for current in linear(x):
+                    state, s = self._step(layer, state, current)
+                    spikes.append(s)
+                x = torch.stack(spikes)
+            return x, None
+        states: list[Any] = [None] * len(self.linear)
+        outputs = []
+        for s in x:
+            for k, (linear, layer) in enumerate(zip(self.linear, self.neurons, strict=True)):
+                states[k], s = self._step(layer, states[k], linear(s))
+            outputs.append(s)
+        return torch.stack(outputs), None
+
+    @staticmethod
+    def _step(layer: Any, state: Any, current: Tensor) -> tuple[Any, Tensor]:
+        state = list(layer.initial_state(current))[:-1] if state is None else state
+        step: Callable[..., tuple[Any, Tensor]] = getattr(loops, layer.model.function.__name__)
+        return step(state, current, layer.coefficients())
 
 
-def step_of(network: Callable[[Tensor], Any], spikes: Tensor, weights: list[nn.Parameter]) -> Callable[[], None]:
-    """A training step without its optimiser."""
+def contenders(model: Any, work: Work, given: bool, at_once: bool) -> list[Callable[[], None]]:
+    """Training steps of the neuron's kernels, and of its loop, with the same weights."""
+    gain = 6 * loops.INPUTS.get(model.function.__name__, (0.4, 0.2))[0]
+    torch.manual_seed(0)
+    linear = [nn.Linear(a, b) for a, b in pairwise(work.widths)]
+    for layer in linear:
+        nn.init.uniform_(layer.weight, *(x * gain / layer.in_features**0.5 for x in (-1, 1)))
+    neurons = [[model() for _ in linear] for _ in range(2)]
+    network = Network([x for pair in zip(linear, neurons[0], strict=True) for x in pair])
+    loop = Loop(linear, neurons[1], at_once)
+    parameters = [parameter for layer in linear for parameter in layer.parameters()]
+    if given:
+        generator = torch.Generator().manual_seed(0)
+        spikes = (torch.rand(work.steps, work.batch, work.inputs, generator=generator) < 0.15).float()
 
-    def run() -> None:
-        for weight in weights:
-            weight.grad = None
-        network(spikes)[0].sum().backward()
+        def learn(network: Callable[[Tensor], Any]) -> None:
+            for parameter in parameters:
+                parameter.grad = None
+            network(spikes)[0].sum().backward()
 
-    return run
+        return [lambda: learn(network), lambda: learn(loop)]
+    (values, labels), seeds = work.samples(), count()
+    encoder = ValueEncoder("rate", work.steps, (work.inputs,))
+    steps = [
+        torch_steps(lambda x: network(encoder(x, next(seeds)))[0].sum(0), parameters),
+        torch_steps(lambda x: loop(torch.bernoulli(x.expand(work.steps, *x.shape)))[0].sum(0), parameters),
+    ]
+    return [partial(step.train, values, labels) for step in steps]
 
 
-def networks(model: Any) -> tuple[Network, nn.Sequential]:
-    """The same network of the neuron's kernels, and of its loop."""
-    scale = loops.INPUTS.get(model.function.__name__, (0.4, 0.2))[0]
-    first, second = nn.Linear(*SIZES[:2]), nn.Linear(*SIZES[1:])
-    with torch.no_grad():
-        first.weight.mul_(4 * scale)
-        second.weight.mul_(4 * scale)
-    one, other = model(), model()
-
-    class Pair(nn.Module):
-        def forward(self, x: Tensor) -> tuple[Tensor, None]:
-            hidden, _ = Loop(one)(first(x))
-            output: tuple[Tensor, None] = Loop(other)(second(hidden))
-            return output
-
-    return Network([first, one, second, other]), Pair()  # type: ignore[return-value]
+def ratios(both: list[Callable[[], None]], turns: int) -> tuple[list[float], list[float], list[float]]:
+    """Seconds of a step of both in each turn, and their ratios."""
+    times: list[list[float]] = [[], []]
+    for turn in range(-1, turns):
+        for contender, own in zip(both, times, strict=True):
+            begin = time.perf_counter()
+            for _ in range(IN_A_ROW):
+                contender()
+            if turn >= 0:
+                own.append((time.perf_counter() - begin) / IN_A_ROW)
+    return times[0], times[1], [loop / kernels for kernels, loop in zip(*times, strict=True)]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=9)
-    parser.add_argument("--steps", default="25,100")
+    parser.add_argument("--steps", default="25,100", help="time steps T, with commas")
     parser.add_argument("--neurons", default=",".join(model.function.__name__ for model in literature.NEURONS))
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--spikes", action="store_true", help="uniform random spikes, forward and backward pass alone")
+    parser.add_argument("--at-once", action="store_true", help="the loop multiplies all time steps in one product")
     arguments = parser.parse_args()
-    print(f"{torch.get_num_threads()} threads, median of {arguments.turns} turns")
+    torch.set_num_threads(arguments.threads)
+    keep_freed_memory()  # for both, as izhi bench
+    warnings.simplefilter("ignore", SilentLayerWarning)
+    print(f"{arguments.threads} threads, median of {arguments.turns} turns of {IN_A_ROW} steps")
     for steps in map(int, arguments.steps.split(",")):
-        generator = torch.Generator().manual_seed(0)
-        spikes = (torch.rand(steps, BATCH, SIZES[0], generator=generator) < 0.15).float()
-        for model in (getattr(literature, name) for name in arguments.neurons.split(",")):
-            torch.manual_seed(0)
-            network, loop = networks(model)
-            weights = list(network.parameters())
-            contenders = step_of(network, spikes, weights), step_of(loop, spikes, weights)
-            for contender in contenders:
-                contender()
-            times: list[list[float]] = [[], []]
-            for _ in range(arguments.turns):
-                for contender, own in zip(contenders, times, strict=True):
-                    begin = time.perf_counter()
-                    contender()
-                    own.append(time.perf_counter() - begin)
-            ratios = [other / own for own, other in zip(*times, strict=True)]
-            low, middle, high = statistics.quantiles(ratios, n=4)
+        work = Work(steps=steps, batch=128)
+        for name in arguments.neurons.split(","):
+            both = contenders(getattr(literature, name), work, arguments.spikes, arguments.at_once)
+            kernels, loop, quotients = ratios(both, arguments.turns)
+            low, middle, high = statistics.quantiles(quotients, n=4)
             print(
-                f"T = {steps:3}  {model.function.__name__:28} {1e3 * statistics.median(times[0]):7.1f} ms,"
-                f" loop {1e3 * statistics.median(times[1]):8.1f} ms: {middle:.1f} ({low:.1f} … {high:.1f}) times",
+                f"T = {steps:3}  {name:28} {1e3 * statistics.median(kernels):7.1f} ms,"
+                f" loop {1e3 * statistics.median(loop):8.1f} ms: {middle:.1f} ({low:.1f} … {high:.1f}) times",
                 flush=True,
             )
 
