@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import pytest
 import torch
@@ -135,7 +134,7 @@ def test_routes_of_products(call: ProductCall, machine: Machine, kernel: str, re
 
 
 _encoded = ProductCall(200, 64, source="encoded", statistics=FEW)
-_encoded_bf16 = replace(_encoded, dtype=BF16)
+_encoded_bf16 = _encoded._replace(dtype=BF16)
 
 
 @pytest.mark.parametrize(
@@ -167,13 +166,13 @@ _encoded_bf16 = replace(_encoded, dtype=BF16)
         (_encoded, NeuronCall((64,), can_fuse=True, quantized=True), PLAIN, ("cpu", "layer", F32), "spikes are bits"),
         (_encoded, NeuronCall((64,)), PLAIN, ("cpu", "neurons", F32), "float32 have one"),
         (_encoded, NeuronCall((64,), (F32, F32), coupled=True, can_fuse=True), PLAIN, ("cpu", "neurons", F32), "one"),
-        (replace(_encoded, outputs=16), NeuronCall((16,), can_fuse=True), PLAIN, ("cpu", "neurons", F32), "have one"),
-        (replace(_encoded, statistics=MOST), NeuronCall((64,), can_fuse=True), PLAIN, ("cpu", "neurons", F32), "one"),
+        (_encoded._replace(outputs=16), NeuronCall((16,), can_fuse=True), PLAIN, ("cpu", "neurons", F32), "have one"),
+        (_encoded._replace(statistics=MOST), NeuronCall((64,), can_fuse=True), PLAIN, ("cpu", "neurons", F32), "one"),
         (_encoded_bf16, NeuronCall((64,), (BF16,), can_fuse=True), SERVER, ("cpu", "layer", BF16), "spikes are bits"),
         (_encoded_bf16, NeuronCall((64,), (BF16,), quantized=True, can_fuse=True), SERVER,
          ("cpu", "neurons", BF16), "have one"),
         (_encoded_bf16, NeuronCall((64,), (BF16,), can_fuse=True), PLAIN, ("cpu", "neurons", BF16), "have one"),
-        (replace(_encoded_bf16, device="cuda"), NeuronCall((64,), (BF16,), "cuda", can_fuse=True), GPU,
+        (_encoded_bf16._replace(device="cuda"), NeuronCall((64,), (BF16,), "cuda", can_fuse=True), GPU,
          ("cuda", "layer", BF16), "spikes are bits"),
     ],
 )  # fmt: skip

@@ -38,7 +38,7 @@ _warned: set[str] = set()
 
 def _describe(
     dtypes: tuple[torch.dtype, ...], features: tuple[int, ...], device: torch.device, drive: AnyInput | None,
-    s: StepSettings, kernel: str,
+    s: StepSettings, kernel: str, is_traced: bool,
 ) -> NeuronCall:  # fmt: skip
     """Neurons under a drive, or under a current alone."""
     recurrence: Literal["none", "matrix", "convolution"] = "none"
@@ -48,7 +48,7 @@ def _describe(
     return NeuronCall(
         features, dtypes, device.type, kernel, has_formula(s.surrogate),
         drive is not None and drive.conductance is not None, recurrence, s.formats is not None,
-        s.state_quant is not None, is_traced(), isinstance(drive, WeightedSpikes) and learns,
+        s.state_quant is not None, is_traced, isinstance(drive, WeightedSpikes) and learns,
     )  # fmt: skip
 
 
@@ -89,7 +89,8 @@ def run(
     kernel: str = "auto",
 ) -> tuple[Tensor, Memory, tuple[Tensor, ...]]:  # fmt: skip
     """Run neurons over drive (T, B, …): spikes (T, B, …), memory and state after the last step."""
-    is_free = is_traced() and kernel in ("auto", "reference") and not routes.is_recording()
+    traced = is_traced()
+    is_free = traced and kernel in ("auto", "reference") and not routes.is_recording()
     if is_free and isinstance(drive, SynapticInput):
         return reference.over_time(drive, memory, state, p, s)  # of which compilers take operations of torch alone
     product, of_state = None, tuple(x.dtype for x in state)
@@ -100,7 +101,8 @@ def run(
             decide(CallDescription(product))
             product, drive = None, drive.multiplied(counted)
     formats = (drive.dtype,) if drive.conductance is None else (drive.dtype, drive.conductance.dtype)
-    call = CallDescription(product, _describe((*formats, *of_state), drive.shape[2:], drive.device, drive, s, kernel))
+    neurons = _describe((*formats, *of_state), drive.shape[2:], drive.device, drive, s, kernel, traced)
+    call = CallDescription(product, neurons)
     choice = decide(call).neurons
     assert choice is not None
     device = _device(choice, kernel, stacklevel=7)
@@ -117,10 +119,10 @@ def step(
     current: Tensor, state: tuple[Tensor, ...], p: tuple[Tensor | float, ...], s: StepSettings, kernel: str = "auto"
 ) -> tuple[Tensor, ...]:
     """One step of neurons under current (B, …): spikes (B, …) in its format, and the state."""
-    device = None
-    if not is_traced() or kernel not in ("auto", "reference") or routes.is_recording():
+    device, traced = None, is_traced()
+    if not traced or kernel not in ("auto", "reference") or routes.is_recording():
         formats = (current.dtype, *(x.dtype for x in state))
-        call = _describe(formats, current.shape[1:], current.device, None, s, kernel)
+        call = _describe(formats, current.shape[1:], current.device, None, s, kernel, traced)
         choice = decide(CallDescription(neurons=call)).neurons
         assert choice is not None
         device = _device(choice, kernel, stacklevel=7)
@@ -142,7 +144,8 @@ def trace(
     Returns:
         None where no kernel covers the call, which the reference does step by step.
     """
-    call = _describe((current.dtype, *(x.dtype for x in state)), current.shape[2:], current.device, None, s, kernel)
+    formats = (current.dtype, *(x.dtype for x in state))
+    call = _describe(formats, current.shape[2:], current.device, None, s, kernel, is_traced())
     choice = choose_route(CallDescription(neurons=call), this_machine()).neurons
     if choice is None or choice.device == "reference":
         return None

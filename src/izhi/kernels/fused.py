@@ -213,17 +213,13 @@ def _one_step(current: Tensor, coefficients: Tensor, constants: Tensor) -> Call:
 
 def _together(states: Sequence[Tensor]) -> Tensor:
     """States as one tensor, (states, lanes): their own memory, where each lies behind the one before, or a copy."""
-    first = states[0]
-    lanes, start, memory = first.numel(), first.storage_offset(), first.untyped_storage().data_ptr()
-    if all(
-        x.dtype == torch.float32
-        and x.is_contiguous()
-        and x.storage_offset() == start + k * lanes
-        and x.untyped_storage().data_ptr() == memory
-        for k, x in enumerate(states)
-    ):
-        return first.as_strided((len(states), lanes), (lanes, 1), start)
-    return torch.stack([x.reshape(-1) for x in states]).float()
+    first, size = states[0], len(states)
+    lanes, start, offset = first.numel(), first.data_ptr(), first.storage_offset()
+    together = 4 * (offset + size * lanes) <= first.untyped_storage().nbytes()
+    for k, x in enumerate(states):
+        if not together or x.data_ptr() != start + 4 * k * lanes or x.dtype != torch.float32 or not x.is_contiguous():
+            return torch.stack([x.reshape(-1) for x in states]).float()
+    return first.as_strided((size, lanes), (lanes, 1), offset)
 
 
 def step(
@@ -263,6 +259,9 @@ def _no_decay(where: torch.device) -> Tensor:
     return torch.zeros((), device=where)
 
 
+_NUMBERS = frozenset((float, int))
+
+
 @lru_cache(maxsize=256)
 @torch.inference_mode(mode=False)
 def _shared(coefficients: tuple[Tensor | float, ...], where: torch.device) -> Tensor:
@@ -274,7 +273,7 @@ def _coefficients(
     s: StepSettings, coefficients: tuple[Tensor | float, ...], one: torch.Size, where: torch.device
 ) -> tuple[Tensor, Learned]:
     """Coefficients as (rows, 1) or (rows, N), and which of their gradients the backward pass computes."""
-    if not any(isinstance(x, Tensor) for x in coefficients):
+    if _NUMBERS.issuperset(map(type, coefficients)):
         return _shared(tuple(coefficients), where), "none"
     names = step_form(s.equation, quantized=s.formats is not None).coefficients
     learned = [n for n, x in zip(names, coefficients, strict=True) if isinstance(x, Tensor) and x.requires_grad]

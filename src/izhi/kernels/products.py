@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -73,7 +72,7 @@ def count(
         words = bits.packed(spikes.detach())
         statistics = SpikeStatistics(is_binary=False) if words is None else SpikeStatistics(words[1])
         packed = None if words is None else PackedSpikes(words[0], len(spikes), spikes.dtype, checked=True)
-    call = replace(call, statistics=statistics)
+    call = call._replace(statistics=statistics)
     return CountedSpikes(call, choose_product(call), packed)
 
 

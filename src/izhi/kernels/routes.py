@@ -11,8 +11,7 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal, NamedTuple
 
 import torch
@@ -34,8 +33,7 @@ _FORMATS = (torch.float32, torch.bfloat16)
 _COMPILERS = {"cpu": "Numba", "cuda": "Triton"}
 
 
-@dataclass(frozen=True)
-class Machine:
+class Machine(NamedTuple):
     """What decides a route besides the call.
 
     Attributes:
@@ -49,8 +47,7 @@ class Machine:
     interprets_triton: bool = False
 
 
-@dataclass(frozen=True)
-class SpikeStatistics:
+class SpikeStatistics(NamedTuple):
     """What was counted in spikes.
 
     Attributes:
@@ -66,8 +63,7 @@ class SpikeStatistics:
     is_binary: bool = True
 
 
-@dataclass(frozen=True)
-class ProductCall:
+class ProductCall(NamedTuple):
     """A product of spikes (T, B, I) with weights (O, I).
 
     Attributes:
@@ -99,8 +95,7 @@ class ProductCall:
     operation: str = "product"
 
 
-@dataclass(frozen=True)
-class NeuronCall:
+class NeuronCall(NamedTuple):
     """A layer of neurons over time.
 
     Attributes:
@@ -130,8 +125,7 @@ class NeuronCall:
     can_fuse: bool = False
 
 
-@dataclass(frozen=True)
-class CallDescription:
+class CallDescription(NamedTuple):
     """A layer's call: a product, neurons, or both, one after the other."""
 
     product: ProductCall | None = None
@@ -323,10 +317,15 @@ def has_triton() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 
+@cache
+def _machine(has_bf16_dot: bool, has_triton: bool) -> Machine:
+    bf16_dot = matrix_unit.name() if has_bf16_dot else None
+    return Machine(bf16_dot, has_triton, os.environ.get("TRITON_INTERPRET") == "1")
+
+
 def this_machine() -> Machine:
     """The machine that this process runs on."""
-    dot = matrix_unit.name() if matrix_unit.has_bf16_dot() else None
-    return Machine(dot, has_triton(), os.environ.get("TRITON_INTERPRET") == "1")
+    return _machine(matrix_unit.has_bf16_dot(), has_triton())
 
 
 class RecordedRoute(NamedTuple):
@@ -364,6 +363,8 @@ class RecordedRoute(NamedTuple):
         return f"{self.operation:32} {self.kernel:40} {self.reason}"
 
 
+#: Routes by call and machine; those of counted spikes are seldom the same.
+_known_route = lru_cache(maxsize=256)(choose_route)
 #: Lists that are being written.
 _open: list[list[RecordedRoute]] = []
 
@@ -375,7 +376,7 @@ def is_recording() -> bool:
 
 def decide(call: CallDescription) -> Route:
     """The route of a call on this machine, which ``recorded`` lists."""
-    route = choose_route(call, this_machine())
+    route = (_known_route if call.product is None else choose_route)(call, this_machine())
     for records in _open:
         if call.product is not None and route.product is not None:
             c, choice = call.product, route.product

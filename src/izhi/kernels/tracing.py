@@ -12,4 +12,6 @@ def is_in_trace() -> bool:
 
 def is_traced() -> bool:
     """Whether torch.compile, torch.export, torch.jit.trace or a transform of torch.func runs what comes now."""
-    return torch.compiler.is_compiling() or is_in_trace() or torch._C._are_functorch_transforms_active()
+    if torch.compiler.is_compiling():
+        return True
+    return torch._C._is_tracing() or torch._C._are_functorch_transforms_active()

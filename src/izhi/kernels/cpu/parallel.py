@@ -265,7 +265,7 @@ def launch(kernel: Kernel, *arguments: Argument, pieces: int) -> None:
         arguments: integers, and contiguous tensors, whose addresses are passed.
         pieces: of work, among which the kernel chooses by ``share``.
     """
-    values = [x if isinstance(x, int) else x.data_ptr() for x in arguments]
+    values = [x if type(x) is int else x.data_ptr() for x in arguments]  # type: ignore[union-attr]
     data = (ctypes.c_int64 * (_RESERVED + len(values)))(0, 0, 0, 1, *values)
     threads = min(pieces, 1 if _forked else torch.get_num_threads())
     if threads <= 1:
