@@ -129,3 +129,14 @@ def test_verbose_says_more_and_quiet_nothing(tmp_path, capsys):
     assert "seed =" not in settings
     assert sum("spikes per neuron and step" in line and "on training samples" in line for line in verbose) == 2
     assert said("--quiet") == []
+
+
+def test_an_interrupted_study_says_how_it_resumes(monkeypatch, capsys, tmp_path):
+    def interrupted(arguments):
+        (tmp_path / "rows.csv").write_text("a row")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.parser, "run", interrupted)
+    words = ["study", "p.toml", "--out", str(tmp_path), "--jobs", "2"]
+    assert cli.main(words) == 130
+    assert capsys.readouterr() == ("", f"izhi: interrupted; resume with: izhi {' '.join(words)}\n")

@@ -1,5 +1,6 @@
 """Progress on the terminal, by events of one run after another and of several at once."""
 
+from izhi.cli import progress
 from izhi.cli.progress import TerminalListener, report_epochs
 from izhi.training import ProgressEvent
 
@@ -58,3 +59,24 @@ def test_lines_of_epochs_estimate_the_time_left(capsys):
     for event in events("one"):
         listener(event)
     assert capsys.readouterr().err == "2, 0 s left\n"
+
+
+def test_samples_are_counted_with_the_time_left(monkeypatch):
+    clock, said = [0.0], []
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: clock[0])
+    report = progress.report_samples(20, said.append)
+    for done in range(1, 21):
+        clock[0] += 1.5
+        report(done)
+    assert said[:2] == ["2 of 20 samples, 27 s left", "4 of 20 samples, 24 s left"]
+    assert said[-1] == "20 of 20 samples"
+    assert len(said) == 10
+
+
+def test_samples_of_an_unknown_number(monkeypatch):
+    clock, said = [0.0], []
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: clock[0])
+    report = progress.report_samples(None, said.append)
+    clock[0] = 3.0
+    report(1000)
+    assert said == ["1,000 samples"]

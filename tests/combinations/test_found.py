@@ -55,3 +55,16 @@ def test_too_few_steps_for_the_input_to_reach_the_output(steps, readout, kernel,
     assert f"choose at least {layers + 1}" in answer.refusal
     assert not (tmp_path / "run").exists()
     succeed(*words, "--steps", layers + 1, "--out", tmp_path / "run")
+
+
+def test_a_simulated_core_runs_twenty_samples_and_says_so(tmp_path):
+    run = tmp_path / "run"
+    succeed("train", *IRIS, "--weight-bits", 4, "--state-bits", 12, "--out", run)
+    succeed("export", run)
+    words = ["run", run / "network.izhi", "--device", "simulator", "--compare"]
+    answer = succeed(*words)
+    assert "20 of 30 test samples, since simulation is slow (--samples)" in answer.error
+    assert "20 of 20 samples" in answer.error
+    assert "of 20 samples" in answer.out
+    assert "of 3 samples" in succeed(*words, "--samples", 3).out
+    assert "of 30 samples" in succeed("run", run / "network.izhi").out

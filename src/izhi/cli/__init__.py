@@ -43,11 +43,12 @@ def _flush() -> int:
 
 def _interrupted(words: Sequence[str], parsed: argparse.Namespace | None) -> int:
     """Print how to resume the command, if it has a folder; the exit status."""
-    out = getattr(parsed, "out", None)
-    if not (out and hasattr(parsed, "resume") and files.is_in_use(Path(out))):
+    out, is_study = getattr(parsed, "out", None), getattr(parsed, "command", None) == "study"
+    if not (out and (is_study or hasattr(parsed, "resume")) and files.is_in_use(Path(out))):
         print("izhi: interrupted; nothing was kept", file=sys.stderr)
         return _INTERRUPTED
-    again = [*words, *(() if "--out" in words else ("--out", out)), *(() if "--resume" in words else ("--resume",))]
+    again = [*words, *(() if "--out" in words else ("--out", out))]
+    again += () if "--resume" in words or is_study else ("--resume",)  # a study always resumes its folder
     print(f"izhi: interrupted; resume with: {shlex.join(['izhi', *again])}", file=sys.stderr)
     return _INTERRUPTED
 

@@ -51,15 +51,18 @@ def at_least(name: str, value: int, least: int) -> None:
         raise SettingError(f"{name} is {value}, expected at least {least}")
 
 
-def test_samples(a: argparse.Namespace, made: AnyArtifact) -> tuple[Iterator[tuple[Inputs, Labels]], Dataset | None]:
+def test_samples(
+    a: argparse.Namespace, made: AnyArtifact, usual: int | None = None
+) -> tuple[Iterator[tuple[Inputs, Labels]], Dataset | None]:
     """The encoded test samples of --samples and --dataset, and their data set; None for a file of samples.
 
-    An artifact without a data set returns its own test vectors if both options are missing.
+    An artifact without a data set returns its own test vectors if both options are missing. ``usual`` is the number of
+    samples of a data set if none is given; None for all.
 
     Raises:
         SettingError: for a number of samples below 1, or a file and a data set.
     """
-    count = None
+    count = usual
     if a.samples is not None and re.fullmatch(r"[+-]?\d+", a.samples):
         count = int(a.samples)
         at_least("samples", count, 1)

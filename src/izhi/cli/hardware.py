@@ -21,7 +21,7 @@ from izhi.cli.common import (
     write_json,
 )
 from izhi.cli.deployed import at_least, test_samples
-from izhi.cli.progress import TerminalListener
+from izhi.cli.progress import TerminalListener, report_samples
 from izhi.cli.runs import make_runner
 from izhi.errors import SettingError, of_extra
 from izhi.experiments import build, export, export_ip, report, run as run_of, samples, sweep
@@ -36,6 +36,8 @@ from izhi.hardware.devices.evaluation import Labels, evaluate, save_samples
 from izhi.hardware.networks import Inputs
 
 _CHANGES = marked(Mark.OF_QUANTIZING)
+#: Test samples of a simulated core, unless a number is given.
+_SIMULATED = 20
 
 
 def quantize(a: argparse.Namespace) -> None:
@@ -144,11 +146,19 @@ def _batches(made: artifact.Artifact[networks.HardwareNetwork], count: int) -> I
 
 def run(a: argparse.Namespace) -> None:
     made = artifact.load(a.artifact)
-    batches, _ = test_samples(a, made)
+    is_slow = a.device == "simulator"
+    batches, dataset = test_samples(a, made, usual=_SIMULATED if is_slow else None)
+    if is_slow:
+        batches = samples.one_by_one(batches)
+        if dataset is not None and a.samples is None and len(dataset.test) > _SIMULATED:
+            report_line(f"{_SIMULATED} of {len(dataset.test):,} test samples, since simulation is slow (--samples)")
+    total = None
+    if dataset is not None:
+        total = min(len(dataset.test), int(a.samples or (_SIMULATED if is_slow else len(dataset.test))))
     values = {name: getattr(a, name) for name in ("folder", "lanes", "units", "spikes", "port", "baud")}
     options = {name: value for name, value in values.items() if value is not None}
     with board.open(a.device, made, **options) as device:
-        result = evaluate(device, batches, compares=a.compare, progress=lambda done: report_line(f"{done:,} samples"))
+        result = evaluate(device, batches, compares=a.compare, progress=report_samples(total, report_line))
     print("\n".join(result.lines()))
     write_json(a.json, {**result.summary(), "device": a.device,
                         "provenance": dict(made.provenance), "versions": versions()})  # fmt: skip
@@ -167,8 +177,18 @@ def rtl(a: argparse.Namespace) -> None:
         shape = larger(shape, whole_numbers("sizes", a.sizes, "784,1024,10"))
     out = Path(a.out or Path(a.artifact).with_suffix("") / a.board)
     spikes = next(_batches(made, a.samples))[0].astype(np.uint8) if a.samples else None
+    simulated = report_samples(None if spikes is None else spikes.shape[1], report_line)
     result = core_report.build(
-        made, shape, a.board, out, spikes, report_line, megahertz=a.clock, baud=a.baud, shows_activity=a.activity
+        made,
+        shape,
+        a.board,
+        out,
+        spikes,
+        report_line,
+        simulated=simulated,
+        megahertz=a.clock,
+        baud=a.baud,
+        shows_activity=a.activity,
     )
     print((out / "report.md").read_text())
     print(f"files: {out}")

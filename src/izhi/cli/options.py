@@ -110,10 +110,10 @@ def _jobs_options(command: Command, of: str) -> None:
     command.option("--ray", "ADDRESS", f"Ray cluster for {of}: auto, host:port, or local [none]", group)
 
 
-def _samples_options(command: Command, of: str = "") -> None:
+def _samples_options(command: Command, of: str = "", usual: str = "all") -> None:
     """Options of commands that run test samples through an artifact."""
     command.option("--dataset", "NAME", f"{of}data set of the same inputs and classes [the artifact's]", "samples")
-    about = f"{of}first N test samples, or a file of izhi export --samples (.npz) [all]"
+    about = f"{of}first N test samples, or a file of izhi export --samples (.npz) [{usual}]"
     command.option("--samples", "N|FILE", about, "samples")
 
 
@@ -238,7 +238,7 @@ def run(command: Command) -> None:
     command.option("--compare", None, "comparison of every spike with the integer model or IP")
     about = "output of izhi rtl, for a board with izhi.bit [a new core]; of hls-ip bitstream and .hwh [emulation]"
     command.option("--folder", "FOLDER", about)
-    _samples_options(command)
+    _samples_options(command, usual="all; simulator 20")
     serial, core = "serial board", "simulated core"
     command.option("--port", "NAME", "serial port, such as /dev/ttyUSB0 or COM3", serial)
     command.option("--baud", "N", "baud rate, bits/s [1,000,000]", serial)

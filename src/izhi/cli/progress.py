@@ -134,6 +134,32 @@ def report_epochs(describe: Callable[[ProgressEvent, float], str]) -> Listener:
     return listen
 
 
+#: Seconds between two lines about samples.
+_SECONDS = 2.0
+
+
+def report_samples(total: int | None, say: Callable[[str], None]) -> Callable[[int], None]:
+    """Called with the number of finished samples, it says at most every two seconds how many are finished.
+
+    Args:
+        total: number of all samples, for the time left; None if unknown.
+    """
+    began = last = time.perf_counter()
+
+    def report(done: int) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        is_last = done == total
+        if now - last < _SECONDS and not is_last:
+            return
+        last = now
+        of = "" if total is None else f" of {total:,}"
+        left = "" if total is None or is_last else f", {(now - began) / done * (total - done):,.0f} s left"
+        say(f"{done:,}{of} samples{left}")
+
+    return report
+
+
 def _describe_settings(settings: Mapping[str, object]) -> str:
     """The settings that are not the defaults."""
     defaults = Experiment().flat(plain=True)

@@ -114,7 +114,7 @@ def _fields(widths: Iterable[tuple[str, int]]) -> str:
 def build(
     artifact: IntegerArtifact, shape: CoreShape, name: str, folder: Path, spikes: NDArray[np.uint8] | None = None,
     progress: Callable[[str], None] = lambda line: None, *, megahertz: int | None = None, baud: int = BAUD,
-    shows_activity: bool = False,
+    shows_activity: bool = False, simulated: Callable[[int], None] = lambda done: None,
 ) -> Report:  # fmt: skip
     """Write the core's sources, its test bench, registers.md, report.md, report.json, resources.png and work.png.
 
@@ -125,6 +125,7 @@ def build(
         progress: called with the name of each step.
         megahertz: of the core's clock; None for the board's default.
         baud: bits a second of a board's serial line.
+        simulated: called with the number of simulated samples.
         shows_activity: whether to report how often the registers of each block change; the core is compiled anew.
 
     Returns:
@@ -137,7 +138,7 @@ def build(
     target, clock = board(name), checked_clock(name, megahertz)
     texts, report = _describe(artifact, shape, name, clock, baud, progress)
     if spikes is not None:
-        report |= _measure(artifact, shape, spikes, progress, shows_activity)
+        report |= _measure(artifact, shape, spikes, progress, simulated, shows_activity)
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
         files.write_bytes(folder / file, text.encode())
@@ -180,10 +181,10 @@ def _require_clock(report: Report, folder: Path) -> None:
 
 def _measure(
     artifact: IntegerArtifact, shape: CoreShape, spikes: NDArray[np.uint8], progress: Callable[[str], None],
-    shows_activity: bool,
+    simulated: Callable[[int], None], shows_activity: bool,
 ) -> Report:  # fmt: skip
     progress(f"simulation of {spikes.shape[1]} samples")
-    measured = bundle.latency(artifact, shape, spikes)
+    measured = bundle.latency(artifact, shape, spikes, simulated)
     operations = energy.operations(fitted(shape, artifact.network, artifact.steps), shape, spikes)
     report: Report = {
         "latency": {

@@ -103,6 +103,13 @@ def training_inputs(artifact: Artifact[HardwareNetwork], dataset: Dataset, count
     return joined(batches(artifact, some))
 
 
+def one_by_one(batches: Iterator[tuple[Inputs, Labels]]) -> Iterator[tuple[Inputs, Labels]]:
+    """Batches of one sample each, for devices on which each takes long."""
+    for inputs, labels in batches:
+        for k in range(len(labels)):
+            yield inputs[..., k : k + 1, :], labels[k : k + 1]
+
+
 def joined(batches: Iterator[tuple[Inputs, Labels]]) -> tuple[Inputs, Labels]:
     """Batches as one."""
     inputs, labels = zip(*batches, strict=True)

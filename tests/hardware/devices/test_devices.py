@@ -231,7 +231,7 @@ def test_izhi_run_and_the_module_for_boards(trained, tmp_path, capsys):
     results = {}
     for device in DEVICES:
         result = tmp_path / "found.json"
-        command = ["run", str(file), "--device", device, "--compare", "--json", str(result)]
+        command = ["run", str(file), "--device", device, "--samples", "1000", "--compare", "--json", str(result)]
         assert cli.main(command) == 0
         results[device] = json.loads(result.read_text())
     emulated, simulated = (results[name] for name in DEVICES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Any, cast
@@ -71,8 +71,13 @@ def resources(shape: CoreShape, family: str) -> tuple[dict[str, float], int]:
     return used, levels(netlist, "izhi")
 
 
-def latency(artifact: IntegerArtifact, shape: CoreShape, spikes: NDArray[np.uint8]) -> Latency:
+def latency(
+    artifact: IntegerArtifact, shape: CoreShape, spikes: NDArray[np.uint8],
+    progress: Callable[[int], None] = lambda done: None,
+) -> Latency:  # fmt: skip
     """Clock cycles of each sample of spikes (T, batch, inputs) in the simulated core.
+
+    ``progress`` is called with the number of finished samples.
 
     Raises:
         ArtifactError: if the core's scores are not those of the integer model.
@@ -86,6 +91,7 @@ def latency(artifact: IntegerArtifact, shape: CoreShape, spikes: NDArray[np.uint
         device.clear()
         scores.append(device.run(spikes[:, k : k + 1]).scores[0])
         cycles.append(device.counters.cycles or 0)
+        progress(k + 1)
     expected = artifact.run(spikes).scores
     if not np.array_equal(np.stack(scores), expected):
         raise ArtifactError("the simulated core and the integer model give different scores")
