@@ -52,7 +52,7 @@ def at_least(name: str, value: int, least: int) -> None:
 
 
 def test_samples(
-    a: argparse.Namespace, made: AnyArtifact, usual: int | None = None
+    a: argparse.Namespace, made: AnyArtifact, *, usual: int | None
 ) -> tuple[Iterator[tuple[Inputs, Labels]], Dataset | None]:
     """The encoded test samples of --samples and --dataset, and their data set; None for a file of samples.
 

@@ -150,14 +150,14 @@ def run(a: argparse.Namespace) -> None:
     batches, dataset = test_samples(a, made, usual=_SIMULATED if is_slow else None)
     if is_slow:
         batches = samples.one_by_one(batches)
-        if dataset is not None and a.samples is None and len(dataset.test) > _SIMULATED:
-            report_line(f"{_SIMULATED} of {len(dataset.test):,} test samples, since simulation is slow (--samples)")
     total = None
     if dataset is not None:
         total = min(len(dataset.test), int(a.samples or (_SIMULATED if is_slow else len(dataset.test))))
     values = {name: getattr(a, name) for name in ("folder", "lanes", "units", "spikes", "port", "baud")}
     options = {name: value for name, value in values.items() if value is not None}
     with board.open(a.device, made, **options) as device:
+        if is_slow and dataset is not None and a.samples is None and len(dataset.test) > _SIMULATED:
+            report_line(f"{_SIMULATED} of {len(dataset.test):,} test samples, since simulation is slow (--samples)")
         result = evaluate(device, batches, compares=a.compare, progress=report_samples(total, report_line))
     print("\n".join(result.lines()))
     write_json(a.json, {**result.summary(), "device": a.device,

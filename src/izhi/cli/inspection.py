@@ -43,7 +43,7 @@ def _evaluate_artifact(a: argparse.Namespace) -> None:
     if a.against is not None:
         _compare_with_run(a, deployed)
         return
-    batches, dataset = test_samples(a, deployed)
+    batches, dataset = test_samples(a, deployed, usual=None)
     whole = dataset is not None and a.samples is None
     groups = {name: mask.numpy() for name, mask in dataset.groups.items()} if dataset and whole else {}
     with devices.open(deployed.device, deployed) as device:
