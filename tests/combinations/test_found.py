@@ -1,11 +1,14 @@
 """Chains of commands that once ended in a traceback, a nonsense number, or a refusal after training."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
 
 from combinations.commands import run, succeed
 from izhi import LIF, quantization
+from izhi.errors import ArtifactError
 from izhi.network import Network
 
 IRIS = ("--dataset", "iris", "--neuron", "lif", "--hidden", "6,5", "--epochs", 1, "--steps", 10, "--quiet")
@@ -68,3 +71,59 @@ def test_a_simulated_core_runs_twenty_samples_and_says_so(tmp_path):
     assert "of 20 samples" in answer.out
     assert "of 3 samples" in succeed(*words, "--samples", 3).out
     assert "of 30 samples" in succeed("run", run / "network.izhi").out
+
+
+@pytest.fixture(scope="module")
+def beyond(tmp_path_factory):
+    """A run whose u0 no state of few bits holds, since no sample drives u so far."""
+    run = tmp_path_factory.mktemp("beyond") / "run"
+    succeed("train", *IRIS, "--out", run)
+    return run
+
+
+def test_what_no_artifact_holds_is_refused_before_training(beyond, tmp_path, monkeypatch):
+    def refuse(path, *, test=True):
+        raise ArtifactError(f"{path} has layers.0.u0 beyond its format of 12 bits; export it again")
+
+    monkeypatch.setattr("izhi.hardware.artifact.load", refuse)
+    for more in ((), ("--check",)):
+        answer = run("quantize", beyond, "--weights", 3, "--states", 12, *more, "--out", tmp_path / "q")
+        assert answer.refusal == (
+            "izhi: no artifact holds the network with weights of 3 bits and states of 12: it has layers.0.u0 beyond its"
+            " format of 12 bits; choose more bits"
+        )
+    assert not (tmp_path / "q").exists()
+
+
+def test_whether_a_run_can_go_to_integers(beyond, tmp_path):
+    found = tmp_path / "found.json"
+    answer = succeed("quantize", beyond, "--check", "--weights", "4,2", "--states", "12,8", "--json", found)
+    assert answer.out.count("can be quantised, exported and run on a core") == 4
+    assert json.loads(found.read_text())[1] == {"weight_bits": 4, "state_bits": 8}
+
+
+@pytest.mark.parametrize(
+    ("settings", "refusal"),
+    [
+        ('neuron = "lif"', None),
+        ('neuron = "biological"', "izhi: order is 'izhikevich', expected 'fpga-ip', the one that hardware has"),
+        ('neuron = "lif"\nencoding = "constant"\nlevels = 255\nhidden = [5]', None),
+        ('neuron = "lif"\nreset = "none"', "izhi: reset is 'none'"),
+        ('neuron = "lif"\nconnection = "conductance"', "izhi: connection is Linear with ConductanceSynapse"),
+    ],
+)
+def test_whether_settings_can_go_to_integers(settings, refusal, tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text(f'dataset = "iris"\n{settings}')
+    answer = run("quantize", file, "--check")
+    assert (answer.refusal or "").startswith(refusal or "")
+    assert (answer.refusal is None) == (refusal is None)
+    assert [*tmp_path.iterdir()] == [file]
+
+
+def test_what_hardware_does_not_take_is_said_before_training(tmp_path):
+    rows = ("train", "--dataset", "digits", "--neuron", "lif", "--hidden", 6, "--epochs", 1, "--encoding", "rows")
+    succeed(*rows, "--steps", 8, "--train-samples", 60, "--quiet", "--out", tmp_path / "run")
+    assert "encoding is 'rows'" in run("quantize", tmp_path / "run", "--check").refusal
+    answer = succeed("quantize", tmp_path / "run", "--method", "ptq", "--out", tmp_path / "q", "--quiet")
+    assert answer.error.startswith("warning: the quantised run cannot be exported: encoding is 'rows'")

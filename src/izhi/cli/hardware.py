@@ -34,6 +34,7 @@ from izhi.hardware import artifact, devices as board, networks
 from izhi.hardware.core import larger
 from izhi.hardware.devices.evaluation import Labels, evaluate, save_samples
 from izhi.hardware.networks import Inputs
+from izhi.network import Network
 
 _CHANGES = marked(Mark.OF_QUANTIZING)
 #: Test samples of a simulated core, unless a number is given.
@@ -41,6 +42,9 @@ _SIMULATED = 20
 
 
 def quantize(a: argparse.Namespace) -> None:
+    if a.only_checks:
+        _check(a)
+        return
     agreed, runs, planned = _planned(a)
     many: bool = agreed.get("sweep", False)
     method, (e, *_) = planned[0]
@@ -50,19 +54,50 @@ def quantize(a: argparse.Namespace) -> None:
     # The network is the same for all bits.
     if (whole := next((e for _, (e, *_) in planned if e.quantization.is_whole), None)) is not None:
         run_of.require_core(whole, dataset, runs[0].weights)
+    rounded = None if many or method == "qat" else run_of.rounded(e, dataset, runs[0].weights)
+    if rounded is not None and e.quantization.is_whole:
+        _require_hardware(e, dataset, rounded)
     listener = TerminalListener(len(planned) * len(runs), quiet=a.quiet, verbose=a.verbose)
     runner = make_runner(a, listener, runs[0].experiment, listener.runs, resources)
     folder = make_folder(a, f"{'sweep' if many else 'quantize'}-{e.data.dataset}")
     with hold(folder):
         keep_plan(folder, agreed)
         if not many:
-            _quantize_one(a, runs[0], e, method, dataset, RunFolder(folder), listener)
+            _quantize_one(a, runs[0], e, method, dataset, RunFolder(folder), listener, rounded)
             return
         with listener:
             swept = sweep.sweep(runs, planned, folder, runner, resume=a.resume, command=agreed["command"])
     print_table(swept.table(), f"{dataset.name}: float {percent(swept.float_accuracies)} %")
     print(f"figure: {folder / 'pareto.png'}\ntable: {folder / 'sweep.md'}")
     write_json(a.json, swept.model_dump(mode="json"))
+
+
+def _require_hardware(e: Experiment, dataset: data.Dataset, network: Network) -> None:
+    """Raise SettingError for a network that no artifact holds; a warning for samples that hardware does not take."""
+    try:
+        export.expect_integers(Path("the network"), e)
+    except SettingError as error:
+        report_line(f"warning: the quantised run cannot be exported: {error}")
+        return
+    export.require_hardware(e, dataset, network)
+
+
+def _check(a: argparse.Namespace) -> None:
+    """Print whether a run, or the network of a file of settings, can be quantised, exported and run on a core."""
+    if len(a.folders) != 1:
+        raise SettingError(f"{len(a.folders)} runs are named, expected one run, or a TOML file of settings")
+    run, checked = sweep.FloatRun.of(Path(a.folders[0])), []
+    changes = {name: getattr(a, name) for name in _CHANGES if getattr(a, name) is not None}
+    for weights in whole_numbers("weights", str(a.weights or 4), "8,4,2"):
+        for states in whole_numbers("states", str(a.states or 16), "16,12"):
+            e = run.rounded(weights, states, a.method or "ptq", changes)
+            dataset = build.dataset(e.data, report_line)
+            build.check(e, dataset)
+            weights_of = run.weights or build.float_weights(e, dataset)
+            export.require_hardware(e, dataset, run_of.rounded(e, dataset, weights_of))
+            checked.append({"weight_bits": weights, "state_bits": states})
+            print(f"weights of {weights} bits, states of {states}: can be quantised, exported and run on a core")
+    write_json(a.json, checked)
 
 
 def _planned(a: argparse.Namespace) -> tuple[dict[str, Any], list[sweep.FloatRun], sweep.Plan]:
@@ -90,18 +125,16 @@ def _planned(a: argparse.Namespace) -> tuple[dict[str, Any], list[sweep.FloatRun
 
 def _quantize_one(
     a: argparse.Namespace, run: sweep.FloatRun, e: Experiment, method: str, dataset: data.Dataset, folder: RunFolder,
-    listener: TerminalListener,
+    listener: TerminalListener, rounded: Network | None,
 ) -> None:  # fmt: skip
     folder.open(e, resume=a.resume, command=command_line())
     fabric = build.fabric(e)
     accuracies = {"float_accuracy": run.accuracy}
-    if method == "qat-after-ptq":
-        rounded = run_of.rounded(fabric, e, dataset, run.weights)
-        accuracies["ptq_accuracy"] = rounded.accuracy
+    if method == "qat-after-ptq" and rounded is not None:
+        ptq = run_of.evaluate(fabric, e, build.encoder(e, dataset), rounded, dataset.test, dataset.groups).accuracy
+        accuracies["ptq_accuracy"] = ptq
         if not a.quiet:
-            report_line(
-                f"rounded by PTQ: {100 * rounded.accuracy:.2f} % (float {100 * run.accuracy:.2f} %), training follows"
-            )
+            report_line(f"rounded by PTQ: {100 * ptq:.2f} % (float {100 * run.accuracy:.2f} %), training follows")
     with listener:
         result = sweep.quantize(fabric, run, e, method, dataset, folder, listener)
     report.write(result, folder, command_line(), before=accuracies)

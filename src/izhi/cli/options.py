@@ -217,6 +217,8 @@ def quantize(command: Command) -> None:
     about = "method [qat-after-ptq: fine-tuning after PTQ; sweep all]"
     command.option("--method", choices.QUANTIZATION_METHODS, about)
     command.option("--sweep", None, "table and figure of all formats and methods")
+    about = "no quantisation: whether the run, or a network of settings (.toml), fits integers and the core"
+    command.option("--check", None, about, dest="only_checks")
     _folder_options(command)
     _jobs_options(command, "runs of a sweep")
     for name in marked(Mark.OF_QUANTIZING):

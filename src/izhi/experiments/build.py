@@ -175,6 +175,12 @@ def network(
     return _quantized(e, spec, float_network, samples) if e.quantization.is_quantized else float_network
 
 
+def float_weights(e: Experiment, dataset: Dataset) -> Mapping[str, Tensor]:
+    """The drawn weights of an experiment's float network."""
+    coded = encoder_spec(e, dataset)
+    return network(e.replace(weight_bits=None, state_bits=None), coded.grid, len(dataset.classes)).state_dict()
+
+
 def _quantized(
     e: Experiment, spec: NetworkSpec, network: Network, samples: Callable[[Network], Spikes] | None
 ) -> Network:

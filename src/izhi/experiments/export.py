@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from izhi.errors import SettingError
+from izhi.data import Dataset
+from izhi.errors import ArtifactError, SettingError
 from izhi.experiments import samples, trained
 from izhi.experiments.run_folder import accuracy_of, versions
 from izhi.experiments.settings import Experiment, Mark, marked
-from izhi.hardware import fixed
+from izhi.hardware import artifact as files, fixed
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.artifact.integers import in_whole_numbers, most_tests
+from izhi.hardware.core import shape
+from izhi.network import Network
 from izhi.seeds import Purpose, derive_seed
 
 #: Settings of the encoding of samples as spikes.
@@ -37,6 +41,27 @@ def of_run(run: trained.Trained, *, tests: int = 4) -> IntegerArtifact:
     spikes = in_whole_numbers(test_vectors(run, min(tests, most_tests(integers, e.coding.steps))), encoding)
     scores = fixed.run(integers, spikes).scores
     return IntegerArtifact(integers, e.coding.steps, tuple(dataset.classes), encoding, provenance(run), spikes, scores)
+
+
+def require_hardware(e: Experiment, dataset: Dataset, network: Network) -> None:
+    """Raise SettingError unless a quantised network can be exported and a core runs it, without training it first."""
+    expect_integers(Path("the network"), e)
+    from izhi import quantization
+
+    integers = quantization.in_integers(network.eval())
+    shape.require_core(integers, largest_input=shape.largest_input(e.flat()))
+    encoding, steps = {name: e.get(name) for name in ENCODING}, e.coding.steps
+    spikes, scores = np.zeros((steps, 0, integers.inputs), np.uint8), np.zeros((0, len(dataset.classes)), np.int64)
+    made = IntegerArtifact(integers, steps, tuple(dataset.classes), encoding, {}, spikes, scores)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "network.izhi"
+        try:
+            files.save(made, path)
+            files.load(path)
+        except ArtifactError as error:
+            reason = str(error).removeprefix(f"{path} ").partition(";")[0]
+            bits = f"weights of {e.quantization.weight_bits} bits and states of {e.quantization.state_bits}"
+            raise SettingError(f"no artifact holds the network with {bits}: it {reason}; choose more bits") from None
 
 
 def test_vectors(run: trained.Trained, count: int) -> NDArray[np.float32]:

@@ -125,7 +125,7 @@ def quantize(
     The folder then holds a checkpoint of epoch 0, as after training: it can be evaluated and exported.
     """
     encoder = build.encoder(e, dataset)
-    return _keep_as_it_is(fabric, e, encoder, _rounded(e, encoder, dataset, weights), dataset, folder)
+    return _keep_as_it_is(fabric, e, encoder, rounded(e, dataset, weights), dataset, folder)
 
 
 def _keep_as_it_is(
@@ -161,13 +161,6 @@ def require_core(e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor])
     shape.require_core(whole, largest_input=shape.largest_input(e.flat()))
 
 
-def rounded(fabric: Fabric, e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor]) -> Evaluation:
-    """The evaluation of the rounded float network with those weights, on the test samples."""
-    encoder = build.encoder(e, dataset)
-    network = _rounded(e, encoder, dataset, weights)
-    return evaluate(fabric, e, encoder, network, dataset.test, dataset.groups)
-
-
 def evaluate(
     fabric: Fabric, e: Experiment, encoder: Encoder, network: Network, samples: AnySamples,
     groups: Mapping[str, Tensor] | None = None, purpose: Purpose = Purpose.TEST,
@@ -178,10 +171,11 @@ def evaluate(
     return training.evaluate(fabric, model, samples, loss, seed=seed, purpose=purpose, groups=groups or {})
 
 
-def _rounded(e: Experiment, encoder: Encoder, dataset: Dataset, weights: Mapping[str, Tensor]) -> Network:
+def rounded(e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor]) -> Network:
     """A float network rounded by calibration on training samples, its biases corrected."""
     from izhi.quantization import correct_biases
 
+    encoder = build.encoder(e, dataset)
     samples = partial(calibration, e, encoder, build.training_samples(e.data, dataset)[0])
     size = (encoder.grid, len(dataset.classes))
     network = build.network(e.replace(weight_bits=None, state_bits=None), *size, start=weights)

@@ -18,7 +18,7 @@ from izhi.experiments.planned import PlannedRun, Resources, Runner, SerialRunner
 from izhi.experiments.results.searches import SweepResult
 from izhi.experiments.run import Result
 from izhi.experiments.run_folder import RunFolder, accuracy_of, load, versions
-from izhi.experiments.settings import Experiment
+from izhi.experiments.settings import Experiment, experiment, read
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
 from izhi.experiments.settings.description import describe
 from izhi.experiments.tables import percent, write_report
@@ -50,6 +50,11 @@ class FloatRun:
         if e.quantization.is_quantized:
             raise SettingError(f"{path} is quantised already, expected the float run it came from")
         return cls(saved.path, e, progress.network, accuracy_of(saved.path, progress.history))
+
+    @classmethod
+    def of(cls, path: Path) -> FloatRun:
+        """The run of a folder or checkpoint; or one without weights, of a TOML file of settings."""
+        return cls(path, experiment(read(path)), {}, 0.0) if path.suffix == ".toml" else cls.load(path)
 
     def rounded(self, bits: int, states: int, method: str, changes: Mapping[str, object]) -> Experiment:
         """The experiment of this network in a format; FLOAT bits leave weights or states as they are."""
