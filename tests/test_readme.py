@@ -81,7 +81,7 @@ def test_python_examples_print_what_stands_below_them(name, capsys):
     """A block of text is what the block of Python before it prints, to the last character."""
     path = README.parent / "docs" / name
     if name == "integer-arithmetic.md":
-        pytest.importorskip("brevitas", reason="brevitas is not installed; pip install 'izhi[quantize]'")
+        pytest.importorskip("brevitas", reason="brevitas is not installed; pip install '.[quantize]'")
     names: dict[str, object] = {}
     printed, compared = "", 0
     for kind, block in re.findall(r"```(python|text)\n(.*?)```", path.read_text(), re.DOTALL):

@@ -53,7 +53,7 @@ def test_docstrings_become_what_sphinx_reads():
 
 def build(source, target, **settings):
     """Build pages into a folder by the settings of the site and these."""
-    pytest.importorskip("sphinx", reason="sphinx is not installed; pip install 'izhi[docs]'")
+    pytest.importorskip("sphinx", reason="sphinx is not installed; pip install '.[docs]'")
     given = [f"-D{name}={value}" for name, value in settings.items()]
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", "-c", "docs", *given, source, target]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

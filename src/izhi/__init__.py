@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Izhikevich as Izhikevich,
         IzhikevichState as IzhikevichState,
         LIFState as LIFState,
+        detach as detach,
     )
     from izhi.spec import (
         ORDERS as ORDERS,
@@ -58,7 +59,7 @@ _DOORS = (
 )  # fmt: skip
 _NAMES = {
     "izhi.equation": ("absolute", "bounded", "clip", "exp", "hold", "neuron", "select", "spike"),
-    "izhi.neurons": ("LIF", "Izhikevich", "IzhikevichState", "LIFState"),
+    "izhi.neurons": ("LIF", "Izhikevich", "IzhikevichState", "LIFState", "detach"),
     "izhi.spec": ("ORDERS", "PATTERNS", "PRESETS", "IzhikevichParameters", "biological", "normalize", "preset"),
 }
 _HOMES = {name: room for room, names in _NAMES.items() for name in names}

@@ -18,6 +18,7 @@ Messages are one line: the value, the expectation and the fix.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -115,17 +116,43 @@ class LossWarning(UserWarning):
     """An exported file that cannot hold a property of the network, and so describes another one."""
 
 
+class LabelWarning(UserWarning):
+    """Labels of which no sample has the first, 0."""
+
+
 class SilentLayerWarning(UserWarning):
     """A trained layer without a spike so far."""
 
 
+def install(extra: str) -> str:
+    """The command that installs the packages of an extra; Izhi itself is on no index."""
+    from importlib.metadata import PackageNotFoundError, requires  # not at start-up
+
+    try:
+        lines = requires("izhi") or []
+    except PackageNotFoundError:
+        lines = []
+    packages, pending = list[str](), [extra]
+    while pending:
+        name = pending.pop()
+        for package, _, condition in (line.partition(";") for line in lines):
+            if condition.strip() in (f'extra == "{name}"', f"extra == '{name}'"):
+                inner = package.strip().removeprefix("izhi[").removesuffix("]")
+                pending += inner.split(",") if package.startswith("izhi[") else []
+                packages += [] if package.startswith("izhi[") else [package.strip()]
+    return f"pip install {shlex.join(packages)}" if packages else f"pip install '.[{extra}]' in a checkout of Izhi"
+
+
 @contextmanager
 def of_extra(package: str, name: str) -> Iterator[None]:
-    """Within it, an import of a package that is not installed raises a SettingError with the extra that has it."""
+    """Within it, an import of a package that is not installed raises a SettingError with the command that installs it.
+
+    ``name`` is that of the extra which has it.
+    """
     try:
         yield
     except ImportError:
-        raise SettingError(f"{package} is not installed; pip install 'izhi[{name}]'") from None
+        raise SettingError(f"{package} is not installed; {install(name)}") from None
 
 
 def unknown(kind: str, value: object, known: Iterable[str], *, separator: str = ", ") -> SettingError:

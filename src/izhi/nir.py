@@ -11,7 +11,9 @@ try:
     from izhi.exchange.reader import from_graph, read
     from izhi.exchange.writer import to_graph, write
 except ModuleNotFoundError as error:
-    raise ImportError(f"{error.name} is not installed; pip install 'izhi[nir]'") from None
+    from izhi.errors import install
+
+    raise ImportError(f"{error.name} is not installed; {install('nir')}") from None
 
 register()
 

@@ -156,5 +156,5 @@ def test_without_the_extra_a_line_says_what_to_install(tmp_path):
     program = f"import sys; sys.modules['nir'] = None; from izhi import cli; sys.exit(cli.main({words!r}))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "izhi: nir is not installed; pip install 'izhi[nir]'\n"
+    assert done.stderr == "izhi: nir is not installed; pip install 'nir>=1.0.8' 'h5py>=3.10'\n"
     assert not (tmp_path / "run").exists()

@@ -9,7 +9,7 @@ from izhi import LIF, Izhikevich
 from izhi.connections import Conv2d, Linear
 from izhi.data import Dataset, EventSamples, Samples
 from izhi.encoding import EventEncoder, RowEncoder, SeriesEncoder, ValueEncoder, default_encoder
-from izhi.errors import CheckpointError, DataError, IzhiError, SettingError
+from izhi.errors import CheckpointError, DataError, IzhiError, LabelWarning, SettingError
 from izhi.network import Layer, Network
 from izhi.training import Backprop, Data, Loss, Optimizer, Trainer
 
@@ -220,6 +220,7 @@ def fit_weights(value):
         (lambda: trainer().fit(classifier(), Data.of(Dataset.of(X, Y))), "no encoder is given"),
         (lambda: trainer().fit(classifier(7), Dataset.of(X, Y)), "layer 1: spikes are 6 wide, expected 7"),
         (lambda: trainer().fit(classifier(classes=2), Dataset.of(X, Y)), "sample 2 has the label 2, .* 2 outputs"),
+        (lambda: trainer().fit(torch.nn.Linear(6, 3), Dataset.of(X, Y)), "network is Linear.*, expected izhi.net"),
         (lambda: trainer(epochs=1.5).fit(classifier(), Dataset.of(X, Y)), "epochs is 1.5, expected at least 1"),
         (lambda: trainer(batch_size=True).fit(classifier(), Dataset.of(X, Y)), "batch_size is True, expected"),
         (lambda: fit_labels(Y - 1), "sample 0 has the label -1, expected a whole number from 0"),
@@ -245,3 +246,9 @@ def test_what_is_wrong_is_said_in_one_line(make, message):
 
 def test_the_usual_encoder_of_values():
     assert isinstance(default_encoder(Dataset.of(X, Y)), ValueEncoder)
+
+
+def test_labels_from_one_on():
+    with pytest.warns(LabelWarning, match="no sample has the label 0: labels are 1 to 3, and classes 0 to 3; number"):
+        assert Dataset.of(X, Y + 1).classes == ("0", "1", "2", "3")
+    assert Dataset.of(X, Y + 1, classes=["none", "a", "b", "c"]).classes[0] == "none"

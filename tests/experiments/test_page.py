@@ -18,7 +18,7 @@ from izhi.errors import FileError, RunFolderError
 from izhi.experiments import page, plots, results
 from izhi.experiments.settings import experiment
 
-pytest.importorskip("bokeh", reason="bokeh is not installed; pip install 'izhi[report]'")
+pytest.importorskip("bokeh", reason="bokeh is not installed; pip install '.[report]'")
 
 ROWS = "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,test_loss,test_accuracy\n"
 #: What ends a script, an attribute or a text of HTML, if it is taken for markup.

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+import izhi
 from izhi import LIF, Izhikevich
+from izhi.errors import ShapeError
 from izhi.network import Network
 
 NEURONS = {
@@ -124,3 +126,18 @@ def test_truncated_backpropagation_ends_at_a_detached_state(pair):
     assert torch.equal(truncated, second)
     with pytest.raises(RuntimeError, match="appears to not have been used"):
         torch.autograd.grad(truncated.square().sum(), v)
+
+
+def test_any_state_is_detached():
+    neuron = izhi.LIF()
+    state = neuron(torch.zeros(2, 1, 3, requires_grad=True))[1]
+    assert state.v.requires_grad
+    one, nothing, (v,) = izhi.detach([state, None, (state.v,)])
+    assert not one.v.requires_grad
+    assert nothing is None
+    assert not v.requires_grad
+
+
+def test_one_step_is_told_from_all():
+    with pytest.raises(ShapeError, match=r"expected \(T, B, features\).*; one step .* is neuron.step\(current, state"):
+        izhi.LIF()(torch.zeros(4, 3))

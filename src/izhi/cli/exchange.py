@@ -13,7 +13,7 @@ import torch
 
 from izhi.cli.common import command_line, hold, make_folder, print_table, report_line, settings, write_json
 from izhi.data import Dataset
-from izhi.errors import ExchangeError, LossWarning, SettingError
+from izhi.errors import ExchangeError, LossWarning, SettingError, install
 from izhi.exchange.conventions import library
 from izhi.experiments import build, report, run as run_of, trained
 from izhi.experiments.export import test_vectors
@@ -27,7 +27,7 @@ from izhi.spec import preset_names
 try:
     from izhi.exchange import golden as golden_spikes, reader, writer
 except ModuleNotFoundError as error:
-    raise SettingError(f"{error.name} is not installed; pip install 'izhi[nir]'") from None
+    raise SettingError(f"{error.name} is not installed; {install('nir')}") from None
 
 
 def nir(a: argparse.Namespace) -> None:

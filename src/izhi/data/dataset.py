@@ -5,6 +5,7 @@ Your own data are arrays and tensors, torch data sets and loaders, time series, 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from izhi.data.events import CachedReader, EventSamples, Recording, checked, first_index
 from izhi.data.samples import AnySamples, Samples, Scale, SeriesSamples, checked_series, split
-from izhi.errors import DataError, SettingError, shown
+from izhi.errors import DataError, LabelWarning, SettingError, shown
 
 Array: TypeAlias = NDArray[Any]
 
@@ -144,6 +145,13 @@ def _names(classes: Sequence[str] | None, *samples: AnySamples) -> tuple[str, ..
             f"there are {max(largest + 1, len(classes or ())):,} classes, expected at most {MOST_CLASSES:,}; number the"
             " labels from 0"
         )
+    least = min(int(x.labels.min()) for x in samples)
+    if classes is None and least > 0:
+        warnings.warn(
+            f"no sample has the label 0: labels are {least} to {largest}, and classes 0 to {largest}; number them from"
+            " 0, or name the classes",
+            LabelWarning, stacklevel=4,
+        )  # fmt: skip
     names = tuple(map(str, classes)) if classes is not None else tuple(str(k) for k in range(largest + 1))
     if largest >= len(names):
         index = next(int(x.labels.argmax()) for x in samples if int(x.labels.max()) == largest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,9 @@ class Embedded(Source):
             raise SettingError(
                 f"best_inputs is {self.best_inputs}, but {self.name} has {x.shape[1]} inputs; choose fewer"
             )
-        kept: NDArray[np.int64] = SelectKBest(k=self.best_inputs).fit(x, y).get_support(indices=True)
+        with warnings.catch_warnings(), np.errstate(invalid="ignore"):  # of constant features, which come last
+            warnings.simplefilter("ignore")
+            kept: NDArray[np.int64] = SelectKBest(k=self.best_inputs).fit(x, y).get_support(indices=True)
         return kept
 
     def _scaled(self, x: NDArray[np.float64], train: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from izhi import data, training
 from izhi.data import AnySamples, Dataset, SeriesSamples, hold_out_speaker, split
-from izhi.errors import SettingError, unknown
+from izhi.errors import SettingError, install, unknown
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.description import describe, describe_encoder
 from izhi.experiments.settings.groups import DataSettings
@@ -22,6 +22,7 @@ from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose, derive_seed
 from izhi.spec import ORDERS, EncoderSpec, IzhikevichSpec, NetworkSpec, Shape
 from izhi.training import Backprop, Evolution, Method, Optimizer, Trainer, checkpoint
+from izhi.training.evolution import Genome, Population
 
 
 def dataset(s: DataSettings, report: Callable[[str], None] = lambda line: None) -> Dataset:
@@ -77,12 +78,15 @@ def check(e: Experiment, dataset: Dataset) -> str:
             f"steps is {coded.steps} and batch_size {size}, whose spikes and currents {excess}; choose fewer of either"
         )
     _method(e)
+    if e.training.evolves:  # refuses networks that it does not search
+        evolved = network(e, coded.grid, len(dataset.classes), spec=spec)
+        Population(evolved, Genome(evolved, e.evolution.evolve))
     machine = e.machine
     fabric = training.make_fabric(
         machine.accelerator, devices=machine.devices, nodes=machine.nodes, precision=_precision(e)
     )
     if e.machine.tensorboard and find_spec("tensorboard") is None:
-        raise SettingError("tensorboard is set, but it is not installed; pip install 'izhi[tensorboard]'")
+        raise SettingError(f"tensorboard is set, but it is not installed; {install('tensorboard')}")
     return (
         f"{dataset.name}: {len(train):,} training, {len(held):,} validation, {len(dataset.test):,} test"
         f" samples{_lengths(e, train)};"
@@ -200,7 +204,7 @@ def _quantized(
 
 def _require_brevitas() -> None:
     if find_spec("brevitas") is None:
-        raise SettingError("brevitas is not installed; pip install 'izhi[quantize]'")
+        raise SettingError(f"brevitas is not installed; {install('quantize')}")
 
 
 def _weight_bits(e: Experiment, spec: NetworkSpec) -> list[int] | None:

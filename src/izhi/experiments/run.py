@@ -13,7 +13,7 @@ from torch import Tensor
 
 from izhi import training
 from izhi.data import AnySamples, Dataset
-from izhi.errors import CheckpointError, RunFolderError, SettingError
+from izhi.errors import CheckpointError, RunFolderError, SettingError, install
 from izhi.experiments import build
 from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import Experiment
@@ -225,7 +225,7 @@ def _with_tensorboard(listener: Listener, folder: RunFolder) -> Listener:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise SettingError("tensorboard is set, but it is not installed; pip install 'izhi[tensorboard]'") from None
+        raise SettingError(f"tensorboard is set, but it is not installed; {install('tensorboard')}") from None
     writer: Any = SummaryWriter(str(folder.path / "tensorboard"))  # type: ignore[no-untyped-call,unused-ignore]
 
     def write(event: ProgressEvent) -> None:

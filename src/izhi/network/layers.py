@@ -17,7 +17,7 @@ from izhi.network.delays import Delay, SynapticDelay
 from izhi.network.synapses import ConductanceSynapse
 from izhi.neurons import Neuron, NeuronState
 from izhi.neurons.silence import SilenceWatch
-from izhi.neurons.state import Target, detached, moved
+from izhi.neurons.state import Target, detach, moved
 
 
 class BatchNorm(nn.Module):
@@ -88,8 +88,8 @@ class LayerState(NamedTuple):
     past: Tensor
 
     def detach(self) -> LayerState:
-        """The same state without its history, see ``izhi.neurons.state.detached``."""
-        return detached(self)
+        """The same state without its history, see ``izhi.neurons.state.detach``."""
+        return detach(self)
 
     def to(self, target: Target) -> LayerState:
         """The same state on another device or in another dtype."""

@@ -17,7 +17,7 @@ from izhi.network.connections import Connection
 from izhi.network.layers import BatchNorm, Layer, ModuleState
 from izhi.network.sequence import Dropout, Residual, are_weights, each_step, layers_of, run_sequence
 from izhi.network.synapses import currents
-from izhi.neurons.state import Target, detached, moved
+from izhi.neurons.state import Target, detach, moved
 from izhi.spec.network import check_options
 
 
@@ -44,8 +44,8 @@ class NetworkState(NamedTuple):
     readout: Tensor | None = None
 
     def detach(self) -> NetworkState:
-        """The same state without its history, see ``izhi.neurons.state.detached``."""
-        return detached(self)
+        """The same state without its history, see ``izhi.neurons.state.detach``."""
+        return detach(self)
 
     def to(self, target: Target) -> NetworkState:
         """The same state on another device or in another dtype."""

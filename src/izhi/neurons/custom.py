@@ -20,7 +20,7 @@ from izhi.neurons.neuron import (
     names_in,
     step_settings,
 )
-from izhi.neurons.state import Target, detached, moved
+from izhi.neurons.state import Target, detach, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of
 from izhi.spec import CustomSpec
 
@@ -105,8 +105,8 @@ def _states(model: NeuronModel) -> Any:
         __slots__ = ()
 
         def detach(self) -> CustomState:
-            """The same state without its history, see ``izhi.neurons.state.detached``."""
-            return detached(self)
+            """The same state without its history, see ``izhi.neurons.state.detach``."""
+            return detach(self)
 
         def to(self, target: Target) -> CustomState:
             """The same state on another device or in another dtype."""

@@ -16,7 +16,7 @@ from izhi.equation import izhikevich
 from izhi.kernels import Coefficients, Memory
 from izhi.kernels.plan import Constants
 from izhi.neurons.neuron import NeuronLayer, as_shape, at_rest, clamp_straight_through, names_in, step_settings
-from izhi.neurons.state import Target, detached, moved
+from izhi.neurons.state import Target, detach, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of
 from izhi.spec import COEFFICIENTS, ORDERS, IzhikevichParameters, IzhikevichSpec, MixtureSpec, preset
 
@@ -29,8 +29,8 @@ class IzhikevichState(NamedTuple):
     memory: Memory = Memory()
 
     def detach(self) -> IzhikevichState:
-        """The same state without its history, see ``izhi.neurons.state.detached``."""
-        return detached(self)
+        """The same state without its history, see ``izhi.neurons.state.detach``."""
+        return detach(self)
 
     def to(self, target: Target) -> IzhikevichState:
         """The same state on another device or in another dtype."""

@@ -20,7 +20,7 @@ from izhi.neurons.neuron import (
     step_settings,
     straight_through,
 )
-from izhi.neurons.state import Target, detached, moved
+from izhi.neurons.state import Target, detach, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of
 from izhi.spec import LIFSpec, ResetMode
 
@@ -32,8 +32,8 @@ class LIFState(NamedTuple):
     memory: Memory = Memory()
 
     def detach(self) -> LIFState:
-        """The same state without its history, see ``izhi.neurons.state.detached``."""
-        return detached(self)
+        """The same state without its history, see ``izhi.neurons.state.detach``."""
+        return detach(self)
 
     def to(self, target: Target) -> LIFState:
         """The same state on another device or in another dtype."""

@@ -362,6 +362,7 @@ def check_current(current: Tensor, *, time: bool) -> None:
         raise ShapeError(
             f"current has shape {tuple(current.shape)}, expected {shape}:"
             f" at least {rank} dimensions, {'time' if time else 'batch'} first"
+            + ("; one step (B, features) is neuron.step(current, state)" if time and current.dim() == 2 else "")
         )
     if time and current.shape[0] == 0:
         raise ShapeError(f"current has shape {tuple(current.shape)}, expected at least one time step")

@@ -24,7 +24,7 @@ def map_tensors(state: State, change: Callable[[Tensor], Tensor]) -> State:
     return result  # type: ignore[no-any-return]
 
 
-def detached(state: State) -> State:
+def detach(state: State) -> State:
     """The same state without its history, so that gradients end here (truncated backpropagation through time)."""
     return map_tensors(state, Tensor.detach)
 
@@ -34,4 +34,4 @@ def moved(state: State, target: Target) -> State:
     return map_tensors(state, lambda x: x.to(target))
 
 
-__all__ = ["Target", "detached", "map_tensors", "moved"]
+__all__ = ["Target", "detach", "map_tensors", "moved"]

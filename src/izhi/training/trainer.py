@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from izhi.calls import with_room
 from izhi.data import AnySamples, Dataset, split
-from izhi.errors import SettingError, SilentLayerWarning
+from izhi.errors import SettingError, SilentLayerWarning, shown
 from izhi.network import Network
 from izhi.network.encoders import Encoder, default_encoder
 from izhi.seeds import Purpose
@@ -163,6 +163,11 @@ class Trainer:
             CheckpointError: for a checkpoint of another network.
         """
         at_least_one(epochs=self.epochs, batch_size=self.batch_size)
+        if not isinstance(network, Network):
+            raise SettingError(
+                f"network is {shown(network)}, expected izhi.network.Network; put its modules into one:"
+                " Network([nn.Linear(4, 8), izhi.LIF(), …])"
+            )
         parts, encoder = self._parts(data, encoder)
         _check_samples(parts, network)
         _check_weights(network)

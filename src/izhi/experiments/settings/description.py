@@ -65,6 +65,8 @@ def describe_encoder(e: Experiment, name: str, shape: Shape, *, is_series: bool)
     coding, change, is_image = e.coding, e.augmentation, len(shape) == 2 and not is_series
     code, steps = coding.encoding or ("current" if is_series else "rate"), coding.steps
     if code == "events" and not is_series:
+        if change.equalize and len(shape) != 1:
+            raise SettingError(f"equalize is {change.equalize:g}, but {name} is no row of channels; leave it out")
         return EventEncoderSpec(
             steps, shape, coding.window or 0.0, coding.pool, coding.counts, coding.normalize_time,
             Augmentation(**change.model_dump()),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from izhi.errors import SettingError
+from izhi.errors import SettingError, install
 from izhi.hardware.core import memories, yosys
 from izhi.hardware.core.boards import Ecp5Board, filled
 from izhi.hardware.core.serial.top import Top, divisor, pll
@@ -111,7 +111,7 @@ def _tool(name: str) -> list[str]:
         return [path]
     module, function = _WHEELS[name]
     if importlib.util.find_spec(module) is None:
-        raise SettingError(f"{name} is not installed; install your system's, or pip install 'izhi[ecp5]'")
+        raise SettingError(f"{name} is not installed; install your system's, or {install('ecp5')}")
     return yosys.of_wheel(module, function)
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from izhi.errors import DeviceError
+from izhi.errors import DeviceError, install
 from izhi.hardware.core.packets import Words
 from izhi.hardware.core.serial.frames import BAUD, MOST_WORDS, AnswerStatus, Frame, FrameReader, Request, to_bytes
 
@@ -52,7 +52,7 @@ def port(name: str, baud: int = BAUD) -> Port:
     try:
         import serial
     except ImportError:
-        raise DeviceError("the package pyserial is not installed; pip install 'izhi[serial]'") from None
+        raise DeviceError(f"the package pyserial is not installed; {install('serial')}") from None
     try:
         opened: Port = serial.Serial(name, baud, timeout=_LATENCY + 20 * _MOST_BYTES / baud)
     except (OSError, ValueError) as error:  # pyserial's own error is an OSError
