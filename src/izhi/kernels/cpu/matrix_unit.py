@@ -14,21 +14,19 @@ Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, 
 from __future__ import annotations
 
 import ctypes
-import platform
 import sys
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
 import torch
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features
 from numba import types
 from torch import Tensor
 
 from izhi.compiled import inlined
-from izhi.kernels.cpu.scalars import load_at, repeat, store_at
+from izhi.kernels.cpu.scalars import compiles_for, load_at, repeat, store_at
 from izhi.kernels.ops import Value
 
 if TYPE_CHECKING:
@@ -55,17 +53,10 @@ _ROWS_AT = 48
 _GROUP = 4
 
 
-def _compiles_for(features: Sequence[str]) -> bool:
-    """Whether the CPU, and the one that Numba is told to compile for, has all of these."""
-    named = numba.config.CPU_FEATURES
-    has: Any = (lambda name: f"+{name}" in named) if named else get_host_cpu_features().get
-    return platform.machine() in ("x86_64", "AMD64") and all(has(name) for name in features)
-
-
 @cache
 def has_unit() -> bool:
     """Whether the CPU has a matrix unit, the system lets this process use it, and Numba compiles for it."""
-    if sys.platform != "linux" or not _compiles_for(_UNIT):
+    if sys.platform != "linux" or not compiles_for(_UNIT):
         return False
     try:
         return bool(ctypes.CDLL(None).syscall(_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XTILEDATA) == 0)
@@ -76,7 +67,7 @@ def has_unit() -> bool:
 @cache
 def has_bf16_dot() -> bool:
     """Whether tiles are multiplied faster than one number after another, by a matrix unit or by vectors."""
-    return has_unit() or _compiles_for(_VECTORS)
+    return has_unit() or compiles_for(_VECTORS)
 
 
 def name() -> str:

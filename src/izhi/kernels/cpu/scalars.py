@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import platform
+from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
 import torch
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba.core import cgutils
 
 from izhi.compiled import inlined
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
 
 f32 = np.float32
 zero = f32(0)
+
+
+def compiles_for(features: Sequence[str]) -> bool:
+    """Whether the CPU, and the one that Numba is told to compile for, has all of these."""
+    named = numba.config.CPU_FEATURES
+    has: Any = (lambda name: f"+{name}" in named) if named else get_host_cpu_features().get
+    return platform.machine() in ("x86_64", "AMD64") and all(has(name) for name in features)
 
 
 def load_at(builder: IRBuilder, address: ir.Value, kind: ir.Type, align: int = 4) -> ir.Value:

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import numba
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
 from torch import Tensor, nn
 
 from izhi.compiled import inlined
-from izhi.kernels.cpu.scalars import load_at, repeat, store_at
+from izhi.kernels.cpu.scalars import compiles_for, load_at, repeat, store_at
 from izhi.kernels.ops import Value
 
 if TYPE_CHECKING:
@@ -25,15 +24,8 @@ if TYPE_CHECKING:
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 
-def _tile() -> tuple[int, int]:
-    """Rows and columns whose sums fit the vector registers: 32 of 512 bits, or 16 of 256."""
-    named = numba.config.CPU_FEATURES
-    wide = "+avx512f" in named if named else get_host_cpu_features().get("avx512f", False)
-    return (8, 32) if wide else (4, 16)
-
-
-#: Rows and columns of a tile.
-ROWS, COLUMNS = _tile()
+#: Rows and columns of a tile, whose sums fit the vector registers: 32 of 512 bits, or 16 of 256.
+ROWS, COLUMNS = (8, 32) if compiles_for(("avx512f",)) else (4, 16)
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
