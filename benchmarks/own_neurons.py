@@ -11,7 +11,8 @@ The loop is that of snnTorch's tutorials: ``torch.bernoulli`` encodes all time s
 neurons, a linear layer and neurons run one after the other. Its neurons are those of tests/equation/test_literature.py.
 ``--at-once`` multiplies all time steps by the weights in one product, before the loop over the neurons.
 
-In a turn both make four steps in a row, as training does; a ratio is the median of the turns, with its quartiles.
+In a turn both make ten steps in a row, as training does; a ratio is the median of the turns, with its quartiles. With
+one thread times are those of the CPU, which other processes disturb less.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "equation"))
 loops = import_module("test_literature")
 
 #: Training steps of each contender in a turn.
-IN_A_ROW = 4
+IN_A_ROW = 10
 
 
 class Loop(nn.Module):
@@ -116,13 +117,15 @@ def contenders(model: Any, work: Work, given: bool, at_once: bool) -> list[Calla
 def ratios(both: list[Callable[[], None]], turns: int) -> tuple[list[float], list[float], list[float]]:
     """Seconds of a step of both in each turn, and their ratios."""
     times: list[list[float]] = [[], []]
-    for turn in range(-1, turns):
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    for contender in both:
+        contender()
+    for _ in range(turns):
         for contender, own in zip(both, times, strict=True):
-            begin = time.perf_counter()
+            begin = clock()
             for _ in range(IN_A_ROW):
                 contender()
-            if turn >= 0:
-                own.append((time.perf_counter() - begin) / IN_A_ROW)
+            own.append((clock() - begin) / IN_A_ROW)
     return times[0], times[1], [loop / kernels for kernels, loop in zip(*times, strict=True)]
 
 
