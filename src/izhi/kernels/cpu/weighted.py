@@ -227,9 +227,8 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                 for place in range(blocks * (high - low)):
                     block, b = place // (high - low), low + place % (high - low)
                     length = min(WORD * many, steps - WORD * beginning)
-                    if keep:
-                        for line in range(0, size_of_row * length, 64):
-                            prefetch_for_write(currents[b, block, WORD * beginning].ctypes.data + line)
+                    later = min(place + 1, blocks * (high - low) - 1)
+                    b_later, block_later = low + later % (high - low), later // (high - low)
                     if by_tiles:
                         for half in range(2):
                             now, behind = right + half * size_of_right, right + (1 - half) * size_of_right
@@ -294,6 +293,9 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                                 if keep:
                                     copy_row(OUTPUT_BLOCK, current_of.ctypes.data, x_t.ctypes.data)
                             bit = np.uint32(np.uint32(1) << np.uint32(t))
+                            if keep:
+                                for line in range(0, size_of_row, 64):
+                                    prefetch_for_write(currents[b_later, block_later, begin + t].ctypes.data + line)
                             for i in range(OUTPUT_BLOCK):
                                 spike = step(z, q, same, current_of[i], zero, bias_of, s, i)
                                 word[i] |= bit if spike != zero else np.uint32(0)
@@ -417,9 +419,9 @@ def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) 
                 for i in range(OUTPUT_BLOCK):
                     of_weight[k, i] = f32(0)
             for b in range(part * batch // parts, (part + 1) * batch // parts):
-                if b + 1 < batch:
-                    for line in range(0, size_of_row * steps, 64):
-                        prefetch_row(16, currents[b + 1, block].ctypes.data + line)
+                following = min(b + 1, batch - 1)
+                for k in range(states):
+                    prefetch_row(OUTPUT_BLOCK, kept[following, block, chunks - 1, k].ctypes.data)
                 for k in range(states):
                     if grad_last:
                         copy_floats(grad_last + 4 * ((k * batch + b) * neurons + start), gz[k].ctypes.data, size)
@@ -449,6 +451,8 @@ def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) 
                             step(z, q, same, current_of[i], zero, bias_of, s, i)
                     for ahead in range(length):
                         t = length - 1 - ahead
+                        for line in range(0, size_of_row, 64):
+                            prefetch_row(16, currents[following, block, begin + t].ctypes.data + line)
                         _fetch(by_tiles, currents[b, block, begin + t].ctypes.data, current_of.ctypes.data)
                         for k in range(states):
                             copy_row(OUTPUT_BLOCK, path[states * t + k].ctypes.data, then[k].ctypes.data)
