@@ -10,6 +10,7 @@ from combinations.commands import run, succeed
 from izhi import LIF, quantization
 from izhi.errors import ArtifactError
 from izhi.network import Network
+from izhi.trust import trust
 
 IRIS = ("--dataset", "iris", "--neuron", "lif", "--hidden", "6,5", "--epochs", 1, "--steps", 10, "--quiet")
 
@@ -127,3 +128,15 @@ def test_what_hardware_does_not_take_is_said_before_training(tmp_path):
     assert "encoding is 'rows'" in run("quantize", tmp_path / "run", "--check").refusal
     answer = succeed("quantize", tmp_path / "run", "--method", "ptq", "--out", tmp_path / "q", "--quiet")
     assert answer.error.startswith("warning: the quantised run cannot be exported: encoding is 'rows'")
+
+
+def test_the_dense_twin_of_a_series_sees_every_step(tmp_path):
+    trust("combinations.datasets:series")
+    words = ["train", *IRIS, "--dataset", "combinations.datasets:series", "--encoding", "current", "--steps"]
+    products = []
+    for steps in (5, 10):
+        found = tmp_path / "found.json"
+        succeed(*words, steps, "--out", tmp_path / str(steps))
+        succeed("evaluate", tmp_path / str(steps), "--energy", "--json", found)
+        products.append(json.loads(found.read_text())["energy"]["dense_twin_MACs"])
+    assert products == [5 * (2 * 6 + 6 * 5 + 5 * 3), 10 * (2 * 6 + 6 * 5 + 5 * 3)]

@@ -122,7 +122,7 @@ def _energy(path: Path, changes: Mapping[str, object]) -> dict[str, object]:
     print_table(energy.energy_table(counts), "energy of a sample: an estimate", left=1)
     print(
         f"footprint {counts.footprint:,} bytes, connection sparsity {counts.connection_sparsity:.3f},"
-        f" activation sparsity {counts.activation_sparsity:.3f}\n{energy.CAVEAT}"
+        f" activation sparsity {counts.activation_sparsity:.3f}\n{energy.CAVEAT} {energy.OVER_TIME}"
     )
     return {"energy": counts.summary()}
 

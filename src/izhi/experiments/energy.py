@@ -34,6 +34,7 @@ from izhi.hardware.core.energy import ACCESS, ADDITION, FLOAT_ADDITION, FLOAT_PR
 from izhi.kernels import Spikes
 from izhi.network import Layer, Network
 from izhi.network.connections import Connection
+from izhi.network.encoders import EventEncoder, RowEncoder, SeriesEncoder
 from izhi.network.synapses import ConductanceSynapse
 from izhi.seeds import Purpose, derive_seed
 from izhi.spec import entry_of
@@ -94,12 +95,12 @@ class Technology:
             picojoules += (x.acs + x.macs) * self.weight + 2 * x.writes * self.state
         return self.factor * picojoules / 1000
 
-    def nanojoules_of_twin(self, layers: Sequence[LayerCounts], inputs: int) -> float:
-        """Energy of a network of the same widths with ReLU, for one dense pass."""
+    def nanojoules_of_twin(self, layers: Sequence[LayerCounts], inputs: int, passes: int) -> float:
+        """Energy of a network of the same widths with ReLU, for so many dense passes."""
         products = sum(x.once for x in layers)
         words = inputs + 2 * sum(x.outputs for x in layers)  # each is written, and read by the next layer
         picojoules = products * (self.multiply + self.addition + self.weight) + words * self.state
-        return self.factor * picojoules / 1000
+        return self.factor * passes * picojoules / 1000
 
 
 HOROWITZ = "M. Horowitz, ISSCC 2014, doi 10.1109/ISSCC.2014.6757323"
@@ -132,6 +133,7 @@ class OperationCounts:
     activation_sparsity: float  #: share of neurons and steps without a spike
     weight_bits: int | None = None  #: None for float weights
     state_bits: int | None = None  #: None for float states
+    passes: int = 1  #: passes of the dense twin: one for values, one at each step for samples over time
 
     def total(self, name: str) -> float:
         """Sum over all layers."""
@@ -140,7 +142,7 @@ class OperationCounts:
     def energies(self) -> list[tuple[Technology, float, float]]:
         """Each technology with nJ of a sample, and of the dense twin."""
         return [
-            (x, x.nanojoules(self.layers), x.nanojoules_of_twin(self.layers, self.inputs))
+            (x, x.nanojoules(self.layers), x.nanojoules_of_twin(self.layers, self.inputs, self.passes))
             for x in technologies(self.weight_bits, self.state_bits)
         ]
 
@@ -159,7 +161,7 @@ class OperationCounts:
             "memory_reads": self.total("reads"),
             "memory_writes": self.total("writes"),
             "layers": [{**asdict(x), "reads": x.reads, "writes": x.writes} for x in self.layers],
-            "dense_twin_MACs": self.total("once"),
+            "dense_twin_MACs": self.passes * self.total("once"),
             "estimated_nanojoules": [
                 {"technology": x.name, "source": x.source, "network": own, "dense_twin": twin}
                 for x, own, twin in self.energies()
@@ -272,7 +274,7 @@ def count(run: Trained, samples: int | None = None) -> OperationCounts:
     return OperationCounts(
         number, run.experiment.coding.steps, run.encoder.features, layers,
         sum(x.numel() * x.element_size() for x in tensors), zeros, 1 - spikes / updates if updates else 1.0,
-        bits.weight_bits, bits.state_bits,
+        bits.weight_bits, bits.state_bits, run.experiment.coding.steps if isinstance(run.encoder, (EventEncoder, RowEncoder, SeriesEncoder)) else 1,
     )  # fmt: skip
 
 
@@ -305,3 +307,5 @@ CAVEAT = (
     " transport are left out. The dense twin has the same widths and ReLU, and is passed once; it is not trained, and"
     " its accuracy is not known."
 )
+#: What follows it where the twin of samples over time is passed at each step; the rows of studies count one pass.
+OVER_TIME = "For samples over time the dense twin is passed once a step."
