@@ -270,11 +270,12 @@ def count(run: Trained, samples: int | None = None) -> OperationCounts:
     zeros = sum(float((x == 0).sum()) for x in weights) / sum(x.numel() for x in weights)
     spikes, updates = sum(x.counts.spikes for x in counters), sum(x.counts.updates for x in counters)
     layers = [replace(x.counts, **{name: getattr(x.counts, name) / number for name in _COUNTED}) for x in counters]
+    is_over_time = isinstance(run.encoder, (EventEncoder, RowEncoder, SeriesEncoder))
     tensors, bits = [*network.parameters(), *network.buffers()], run.experiment.quantization
     return OperationCounts(
         number, run.experiment.coding.steps, run.encoder.features, layers,
         sum(x.numel() * x.element_size() for x in tensors), zeros, 1 - spikes / updates if updates else 1.0,
-        bits.weight_bits, bits.state_bits, run.experiment.coding.steps if isinstance(run.encoder, (EventEncoder, RowEncoder, SeriesEncoder)) else 1,
+        bits.weight_bits, bits.state_bits, run.experiment.coding.steps if is_over_time else 1,
     )  # fmt: skip
 
 
