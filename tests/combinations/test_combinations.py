@@ -112,7 +112,7 @@ def in_integers(e: Experiment, dataset: Dataset, network: Any) -> None:
     spikes = samples.dense(encoder(dataset.test.batch(torch.arange(2))[0], 0))
     whole = in_whole_numbers(spikes, {name: e.get(name) for name in export.ENCODING})
     with torch.no_grad():
-        expected = network.record(torch.from_numpy(spikes)).spikes
+        expected = network.record(torch.from_numpy(spikes).to(next(network.parameters()))).spikes
     for one, two in zip(fixed.run(integers, whole).spikes, expected, strict=True):
         np.testing.assert_array_equal(one, two.flatten(2).numpy())
 

@@ -74,19 +74,23 @@ def evaluate(
     rank, world = fabric.global_rank, fabric.world_size
     confusion = torch.zeros(0, 0, device=fabric.device)
     every = torch.arange(len(samples))
-    parts = [part[rank::world] for part in torch.split(every, EVALUATION_BATCH)]
+    shares = [part[rank::world] for part in torch.split(every, EVALUATION_BATCH)]
+    # Every process runs each batch, since they exchange buffers; without a share it runs a sample that does not count.
+    parts = [own if len(own) else every[:1] for own in shares]
     with torch.no_grad():
         for step, (values, labels) in enumerate(stream(samples, parts)):
             values, labels = values.to(fabric.device), labels.to(fabric.device)
             output, spikes = run(precise(fabric, values), derive_seed(seed, purpose, step, rank))
             each, pairs = _measure(loss, output, labels)
+            if not len(shares[step]):
+                each, pairs = torch.zeros_like(each), torch.zeros_like(pairs)
             confusion = pairs + (confusion if step else torch.zeros_like(pairs))
             sums += masks[:, parts[step]].to(each) @ each
             activity.add(spikes)
     sums, confusion = summed(fabric, sums), summed(fabric, confusion)
     mean, accuracy = (sums[0, :2] / sums[0, 2]).tolist()
-    shares = dict(zip(groups or {}, (sums[1:, 1] / sums[1:, 2]).tolist(), strict=True))
-    return Evaluation(mean, accuracy, shares, activity, confusion.cpu())
+    of_groups = dict(zip(groups or {}, (sums[1:, 1] / sums[1:, 2]).tolist(), strict=True))
+    return Evaluation(mean, accuracy, of_groups, activity, confusion.cpu())
 
 
 def _measure(loss: Loss, output: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

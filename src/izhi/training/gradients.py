@@ -81,8 +81,10 @@ class Step:
     def _weights(self) -> list[nn.Parameter]:
         return [p for p in self.model.module.parameters() if p.requires_grad]
 
-    def __call__(self, samples: AnyBatch, labels: Tensor, seed: int, where: str) -> tuple[Tensor, Tensor]:
-        """Learn from a batch; its loss and output, detached.
+    def __call__(
+        self, samples: AnyBatch, labels: Tensor, seed: int, where: str, weight: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """Learn from a batch, whose gradient counts ``weight`` times; its loss and output, detached.
 
         Raises:
             DivergenceError: if the loss or a gradient is not finite, naming ``where`` and the layer.
@@ -93,9 +95,9 @@ class Step:
             raise self._diverged("a state", samples, seed, where) from None
         loss = self.loss(output, labels)
         _check_loss(loss, output)
-        for weight in self._weights:
-            weight.grad = None
-        self.fabric.backward(loss)
+        for parameter in self._weights:
+            parameter.grad = None
+        self.fabric.backward(loss if weight == 1 else weight * loss)
         self._check_finite(loss, samples, seed, where)
         self.optimizer.step()
         return loss.detach(), output.detach()
@@ -173,9 +175,10 @@ class Descent:
             samples, labels = samples.to(fabric.device), labels.to(fabric.device)
             done = (number - 1 + step * trainer.batch_size / count) / trainer.epochs
             self._set_rates(self.schedule(done))
-            loss, output = self.step(samples, labels, seeds[step], f"epoch {number}, step {step + 1}")
+            own, weight = self._share(step)
+            loss, output = self.step(samples, labels, seeds[step], f"epoch {number}, step {step + 1}", weight)
             correct = (trainer.measure.predict(output) == labels).sum()
-            total += torch.stack([loss * len(labels), correct, correct.new_tensor(len(labels))])
+            total += torch.stack([loss * own, correct * min(own, 1), correct.new_tensor(own)])
             progress(loss.item())
         total = summed(fabric, total)
         return {"train_loss": float(total[0] / total[2]), "train_accuracy": float(total[1] / total[2])}
@@ -189,10 +192,17 @@ class Descent:
             group["lr"] = factor * group["initial_lr"]
 
     def _batches(self, epoch: int) -> Iterator[Tensor]:
-        """Indices of each batch, shuffled by (seed, epoch); this process's share of each."""
+        """Indices of each batch, shuffled by (seed, epoch); this process's share of each, or a sample if it has none."""
         trainer, fabric = self.trainer, self.trainer.machine
         seed = derive_seed(trainer.seed, Purpose.ORDER, epoch)
         order = torch.randperm(len(self.samples), generator=torch.Generator().manual_seed(seed))
         for batch in torch.split(order, trainer.batch_size):
-            if len(batch) >= fabric.world_size:
-                yield batch[fabric.global_rank :: fabric.world_size]
+            own = batch[fabric.global_rank :: fabric.world_size]
+            yield own if len(own) else batch[:1]
+
+    def _share(self, step: int) -> tuple[int, float]:
+        """Samples of a batch that are this process's, and their weight in the mean of all processes' gradients."""
+        fabric, size = self.trainer.machine, self.trainer.batch_size
+        whole = min(size, len(self.samples) - step * size)
+        own = len(range(fabric.global_rank, whole, fabric.world_size))
+        return own, own * fabric.world_size / whole
