@@ -192,7 +192,7 @@ class Descent:
             group["lr"] = factor * group["initial_lr"]
 
     def _batches(self, epoch: int) -> Iterator[Tensor]:
-        """Indices of each batch, shuffled by (seed, epoch); this process's share of each, or a sample if it has none."""
+        """Indices of each batch, shuffled by (seed, epoch); this process's share of each, else one sample."""
         trainer, fabric = self.trainer, self.trainer.machine
         seed = derive_seed(trainer.seed, Purpose.ORDER, epoch)
         order = torch.randperm(len(self.samples), generator=torch.Generator().manual_seed(seed))
