@@ -1,10 +1,12 @@
 """The derived integer steps against the same steps written by hand, over random number formats."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
 from izhi.hardware.fixed.arithmetic import FixedPoint, chosen, rounded_shift, saturated
-from izhi.hardware.fixed.neuron import IZHIKEVICH, LIF, NeuronFormats
+from izhi.hardware.fixed.neuron import NEURONS
 
 
 def izhikevich(v, u, current, formats, a1, a2, a3, a4, b1, b2, b3, c, d, threshold):
@@ -42,14 +44,20 @@ BY_HAND = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", [*IZHIKEVICH, *LIF], ids=lambda kind: kind.kind)
+class Formats(NamedTuple):
+    v: FixedPoint
+    u: FixedPoint
+    fraction: int
+
+
+@pytest.mark.parametrize("kind", NEURONS.values(), ids=lambda kind: kind.kind)
 def test_words_are_those_of_the_step_by_hand(kind):
     random = np.random.default_rng(5)
     spikes = 0
     for _ in range(300):
         widths = random.integers(8, 24, 2)
         v_format, u_format = (FixedPoint(int(w), int(random.integers(2, w - 2))) for w in widths)
-        formats = NeuronFormats(v_format, u_format, int(random.integers(4, 15)))
+        formats = Formats(v_format, u_format, int(random.integers(4, 15)))
         v, current = random.integers(v_format.lowest, v_format.highest + 1, (2, 500))
         u = random.integers(u_format.lowest, u_format.highest + 1, 500)
         of_state = {"c": v_format, "d": u_format, "threshold": v_format, "reset": v_format}
@@ -58,9 +66,11 @@ def test_words_are_those_of_the_step_by_hand(kind):
             random.integers(of_state[name].lowest, of_state[name].highest + 1, 500)
             if name in of_state
             else random.integers(-limit, limit, 500)
-            for name in kind.coefficients
+            for name in (x.name for x in kind.operations.constants)
         ]
-        derived = kind.update(v, u, current, formats, *constants)
+        z = np.stack([v, u])
+        fired = kind.update(z, current, formats[:2], formats.fraction, constants)
+        derived = (*z, fired)
         by_hand = BY_HAND[kind.kind](v, u, current, formats, *constants)
         for one, other in zip(derived, by_hand, strict=True):
             assert np.array_equal(one, other)

@@ -23,7 +23,7 @@ from izhi.kernels.lazy import materialize
 from izhi.kernels.packed import BinarySpikes
 from izhi.network import Layer, Network
 from izhi.network.connections import ExponentialSynapse, Linear
-from izhi.quantization.neurons import QuantizedIzhikevich, QuantizedLIF, StateFormats
+from izhi.quantization.neurons import QuantizedNeuron, StateFormats
 from izhi.spec import ORDERS
 from izhi.training.evaluation import Activity
 from spikes import spikes_of_some
@@ -117,9 +117,9 @@ def test_quantised_states_are_those_of_two_kernels(
         return
     formats = StateFormats(FixedPoint(16, 11), FixedPoint(16, 11))
     neuron: nn.Module = (
-        QuantizedIzhikevich(Izhikevich(preset("normalized"), learn=("a1", "gain") if learn else ()), formats)
+        QuantizedNeuron(Izhikevich(preset("normalized"), learn=("a1", "gain") if learn else ()), formats)
         if kind == "izhikevich"
-        else QuantizedLIF(LIF(learn=("beta",) if learn else ()), formats)
+        else QuantizedNeuron(LIF(learn=("beta",) if learn else ()), formats)
     )
     are_equal(Layer(Linear(inputs, outputs), neuron), spikes)
 

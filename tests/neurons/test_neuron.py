@@ -6,14 +6,14 @@ import torch
 from izhi import LIF, IzhiError, Izhikevich
 from izhi.hardware.fixed import FixedPoint
 from izhi.kernels import SynapticInput
-from izhi.quantization import QuantizedIzhikevich, QuantizedLIF, StateFormats
+from izhi.quantization import QuantizedNeuron, StateFormats
 
 FORMATS = StateFormats(FixedPoint(16, 12), FixedPoint(16, 12))
 NEURONS = {
     "izhikevich": lambda: Izhikevich(learn=("a2",)),
     "lif": lambda: LIF(learn=("beta",)),
-    "quantised izhikevich": lambda: QuantizedIzhikevich(Izhikevich(learn=("a2",)), FORMATS),
-    "quantised lif": lambda: QuantizedLIF(LIF(learn=("beta",)), FORMATS),
+    "quantised izhikevich": lambda: QuantizedNeuron(Izhikevich(learn=("a2",)), FORMATS),
+    "quantised lif": lambda: QuantizedNeuron(LIF(learn=("beta",)), FORMATS),
 }
 
 

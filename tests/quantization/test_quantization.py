@@ -372,7 +372,7 @@ def test_trace(float_run, tmp_path, capsys):
     assert set(rows["neuron"]) == {3, 9}
     # v and u go from each step to the next as the specification says.
     layer = found.network.layers[0]
-    v, u = (x[:, 9] for x in layer.neuron.start(1))
+    v, u = layer.neuron.start(1)[:, :, 9]
     p = layer.neuron
     for row in rows[rows["neuron"] == 9]:
         fired = v[0] >= p.threshold[9]

@@ -3,7 +3,6 @@
 from izhi.equation.custom import NeuronModel, equation_of, model_of, neuron
 from izhi.equation.derivative import gradients
 from izhi.equation.equation import Equation, Input, Names
-from izhi.equation.fixed_point import Format, fixed_point_step
 from izhi.equation.graph import StepGraph, Symbol
 from izhi.equation.izhikevich import izhikevich
 from izhi.equation.lif import lif
@@ -11,7 +10,6 @@ from izhi.equation.words import absolute, bounded, clip, exp, hold, select, spik
 
 __all__ = [
     "Equation",
-    "Format",
     "Input",
     "Names",
     "NeuronModel",
@@ -22,7 +20,6 @@ __all__ = [
     "clip",
     "equation_of",
     "exp",
-    "fixed_point_step",
     "gradients",
     "hold",
     "izhikevich",

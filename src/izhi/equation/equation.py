@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from izhi.equation.graph import Operand, Symbol
@@ -40,8 +39,8 @@ class Equation:
         step: (states, input, coefficients p, constants k, function of states or None) → (*states after, spike).
             p and k have an attribute for each name.
         origin: the function that makes it, and its arguments, by which it is pickled; they make the same object again.
-        formats: coefficients in the number format of a state, and which one; others multiply, or are added to
-            products.
+        gain: the coefficient that multiplies the input, which hardware includes in the factor of its sums; dt is in
+            hardware's constants then. "" for none.
     """
 
     name: str
@@ -49,7 +48,7 @@ class Equation:
     coefficients: tuple[str, ...]
     step: Callable[[tuple[Symbol, ...], Input, Any, Any, StateFunction | None], tuple[Symbol, ...]]
     origin: tuple[Callable[..., Equation], tuple[Any, ...]]
-    formats: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    gain: str = ""
 
     def __reduce__(self) -> tuple[Callable[..., Equation], tuple[Any, ...]]:
         return self.origin

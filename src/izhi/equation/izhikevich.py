@@ -58,8 +58,7 @@ def izhikevich(order: EventOrder) -> Equation:
             v, u = reset(v >= p.threshold, v, u)
         return v, u, fires
 
-    formats = {"c": "v", "d": "u", "threshold": "v"}
-    return Equation("izhikevich", ("v", "u"), COEFFICIENTS, step, (izhikevich, (order,)), formats)
+    return Equation("izhikevich", ("v", "u"), COEFFICIENTS, step, (izhikevich, (order,)), "gain")
 
 
 __all__ = ["izhikevich"]

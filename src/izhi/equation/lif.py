@@ -47,7 +47,7 @@ def lif(reset: ResetMode, delay: bool) -> Equation:
         return v, fires
 
     of_state = ("threshold", "v_reset") if reset == "value" else ("threshold",)
-    return Equation("lif", ("v",), ("beta", *of_state), step, (lif, (reset, delay)), dict.fromkeys(of_state, "v"))
+    return Equation("lif", ("v",), ("beta", *of_state), step, (lif, (reset, delay)))
 
 
 __all__ = ["lif"]

@@ -27,7 +27,8 @@ def neuron_trace(network: fixed.IntegerNetwork, trace: fixed.IntegerTrace, layer
     own = network.layers[layer].neuron
     states = (trace.current, trace.v, trace.u, trace.spikes)
     current, v, u, spikes = (x[layer][:, 0, neuron].astype(np.float64) for x in states)
-    unit = own.v_format.unit
+    first, *others = own.formats.values()
+    unit = first.unit
     time = np.arange(len(v), dtype=np.float64)
-    recovery = u * own.formats.u.unit if "u" in own.states else None
+    recovery = u * others[0].unit if others else None
     return simulation.Trace(time, current * unit, v * unit, recovery, spikes, "")

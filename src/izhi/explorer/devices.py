@@ -126,8 +126,7 @@ def description(deployed: AnyArtifact) -> str:
         return words
     rows: list[Sequence[object]] = []
     for number, layer in enumerate(deployed.network.layers, start=1):
-        own = layer.neuron.formats._asdict()
-        states = {"I": layer.current_format, **{name: own[name] for name in layer.neuron.states}}
+        states = {"I": layer.current_format, **layer.neuron.formats}
         if layer.synapse is not None:
             states["trace"] = layer.synapse.number
         numbers = ", ".join(f"{name} {x.width} bits, unit 2^-{x.fraction}" for name, x in states.items())

@@ -277,7 +277,7 @@ def _coefficients(
         return _shared(tuple(coefficients), where), "none"
     names = step_form(s.equation, quantized=s.formats is not None).coefficients
     learned = [n for n, x in zip(names, coefficients, strict=True) if isinstance(x, Tensor) and x.requires_grad]
-    return _stacked(coefficients, one, where), "none" if not learned else "gain" if learned == ["gain"] else "all"
+    return _stacked(coefficients, one, where), "none" if not learned else "gain" if learned == [names[-1]] else "all"
 
 
 @lru_cache(maxsize=256)

@@ -10,12 +10,13 @@ import math
 from functools import cache, partial
 from typing import NamedTuple
 
-from izhi.equation import Format, Input, Names, StepGraph, Symbol, fixed_point_step, gradients
+from izhi.equation import Input, Names, StepGraph, Symbol, gradients
+from izhi.equation.fixed_point import Format, Values, fixed_point_step
 from izhi.equation.graph import in_order, is_number, substitute
 from izhi.equation.synapse import exponential, exponential_in_fixed_point
 from izhi.equation.words import absolute, clip, double, exp, rounded, select, single
 from izhi.kernels.ops import OpSet
-from izhi.kernels.plan import Constants, Plan, StepForm
+from izhi.kernels.plan import FORMATS_OF, INPUT_GAIN, Constants, Plan, StepForm
 
 #: The ops of symbols, in which the formula of a surrogate is recorded.
 _SYMBOLS = OpSet(
@@ -80,10 +81,10 @@ def constants_of(graph: StepGraph) -> dict[str, Symbol]:
 def record(form: StepForm) -> Lane:
     """The step of synapse and neuron."""
     graph = StepGraph()
-    equation, names = form.equation, form.coefficients
+    equation = form.equation
     states = tuple(graph.variable(f"z{k}") for k in range(form.states))
     current, conductance, bias = (graph.variable(name) for name in ("current", "conductance", "bias"))
-    coefficients = {name: graph.variable(f"p_{name}", fixed=True) for name in names}
+    coefficients = {name: graph.variable(f"p_{name}", fixed=True) for name in equation.coefficients}
     constants = constants_of(graph)
     own, traces = states[: form.own], states[form.own :]
     k = Names({**constants, **({} if form.limited else {"jacobian_limit": math.inf})})
@@ -94,16 +95,18 @@ def record(form: StepForm) -> Lane:
     elif form.filtered:
         traces, arriving = exponential(arriving, traces, k)
     if form.quantized:
-        gained = double(coefficients["gain"], current) * double(arriving.current, current)
+        gain = graph.variable(f"p_{INPUT_GAIN}", fixed=True)
+        gained = double(gain, current) * double(arriving.current, current)
         scale, unit, low, high = (double(constants[x], current) for x in ("v_scale", "v_unit", "i_low", "i_high"))
         formats = {
             name: Format(*(constants[f"{f}_{x}"] for x in ("scale", "unit", "low", "high")))
-            for name, f in zip(equation.states, ("v", "u"), strict=False)
+            for name, f in zip(equation.states, FORMATS_OF, strict=False)
         }
-        *after, fires = fixed_point_step(
-            equation, graph, own, single(clip(rounded(gained, scale, unit), low, high)),
-            bias if form.biased else None, coefficients, constants, formats,
-        )  # fmt: skip
+        driving = single(clip(rounded(gained, scale, unit), low, high))
+        step = fixed_point_step(equation, graph, own, driving, Values(formats), vars(k))
+        *after, fires = *step.after, step.spike
+        coefficients = {**{name: x for name, x in step.symbols.items() if name != step.bias}, INPUT_GAIN: gain}
+        bias = bias if step.bias is None else step.symbols[step.bias]
     else:
         if form.biased:
             arriving = arriving._replace(current=arriving.current + bias)

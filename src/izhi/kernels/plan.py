@@ -7,6 +7,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from izhi.equation import Equation
+from izhi.equation.integers import fixed_point_constants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 KEEP_EVERY = 32
 
 
+#: The factor that makes a quantised neuron's synaptic input a current, as a coefficient.
+INPUT_GAIN = "_gain"
+#: States whose formats ``Constants`` have names for, by their place.
+FORMATS_OF = ("v", "u", "third", "fourth")
 #: The coefficients whose gradients a backward pass computes.
 Learned = Literal["none", "gain", "all"]
 
@@ -59,9 +64,11 @@ class StepForm:
 
     @cached_property
     def coefficients(self) -> tuple[str, ...]:
-        """Names of the neuron's coefficients; a quantised neuron has a gain of its current, the last."""
-        names = self.equation.coefficients
-        return (*names, "gain") if self.quantized and "gain" not in names else names
+        """Names of the neuron's coefficients; a quantised neuron has constants, and a gain of its current, the last."""
+        if not self.quantized:
+            return self.equation.coefficients
+        step = fixed_point_constants(self.equation)
+        return (*(x.name for x in step.constants if x.name != step.bias), INPUT_GAIN)
 
 
 #: Forms that are equal are one object.
@@ -78,7 +85,7 @@ class Plan:
         dtype: of currents and spikes in memory, float32 or bfloat16; arithmetic is in float32.
         shared: whether all neurons have the same coefficients.
         learn: the coefficients whose gradients the backward pass computes, besides the bias: none, the
-            gain of the current, or all and the decay.
+            last, which is the gain of the current where there is one, or all and the decay.
     """
 
     form: StepForm
@@ -197,24 +204,15 @@ class LayerKernels(NamedTuple):
 
 
 class Formats(NamedTuple):
-    """Fixed-point numbers of a layer's states, as the kernels use them: values, not integers.
+    """Fixed-point numbers of a layer of neurons, as the kernels use them: values, not integers.
 
     Attributes:
-        v_scale: 2 to the power of the fraction of v, and of the current.
-        u_scale: of u.
-        v_low, v_high: limits of v.
-        u_low, u_high: limits of u.
-        i_low, i_high: limits of the current.
+        current: of the input.
+        states: of each state.
     """
 
-    v_scale: float
-    u_scale: float
-    v_low: float
-    v_high: float
-    u_low: float
-    u_high: float
-    i_low: float
-    i_high: float
+    current: Grid
+    states: tuple[Grid, ...]
 
 
 class Constants(NamedTuple):
@@ -228,8 +226,7 @@ class Constants(NamedTuple):
         surrogate_first, surrogate_second: constants of the surrogate's formula.
         decay, implicit: of the synapse (see ``Synapse``).
         v_scale, v_unit: of fixed-point v and current: 2 to the power of the fraction, and its inverse.
-        u_scale, u_unit: of fixed-point u.
-        u_low, u_high: limits of fixed-point u.
+        u_scale, u_unit, u_low, u_high: of fixed-point u, with its limits; so are those of a third and a fourth state.
         i_low, i_high: limits of the fixed-point current.
         trace_scale, trace_unit, trace_low, trace_high: of a synapse's fixed-point sums.
     """
@@ -250,6 +247,14 @@ class Constants(NamedTuple):
     u_unit: float = 1.0
     u_low: float = 0.0
     u_high: float = 0.0
+    third_scale: float = 1.0
+    third_unit: float = 1.0
+    third_low: float = 0.0
+    third_high: float = 0.0
+    fourth_scale: float = 1.0
+    fourth_unit: float = 1.0
+    fourth_low: float = 0.0
+    fourth_high: float = 0.0
     i_low: float = 0.0
     i_high: float = 0.0
     trace_scale: float = 1.0
@@ -269,11 +274,11 @@ class Constants(NamedTuple):
         """The same with the scales and limits of fixed-point numbers, if there are any."""
         if f is None:
             return self
-        return self._replace(
-            v_scale=f.v_scale, v_unit=1 / f.v_scale, u_scale=f.u_scale, u_unit=1 / f.u_scale,
-            v_low=f.v_low, v_high=f.v_high, u_low=f.u_low, u_high=f.u_high,
-            i_low=f.i_low, i_high=f.i_high,
-        )  # fmt: skip
+        values = {"i_low": f.current.low, "i_high": f.current.high}
+        for name, grid in zip(FORMATS_OF, f.states, strict=False):
+            values |= {f"{name}_scale": grid.scale, f"{name}_unit": 1 / grid.scale}
+            values |= {f"{name}_low": grid.low, f"{name}_high": grid.high}
+        return self._replace(**values)
 
 
 class Call(NamedTuple):

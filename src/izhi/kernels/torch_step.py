@@ -17,7 +17,9 @@ from torch import Tensor
 from izhi.equation import Input, Names, StepGraph, Symbol
 from izhi.equation.derivative import slope_of
 from izhi.equation.emit import Dialect, function, statements
+from izhi.equation.equation import Equation
 from izhi.equation.graph import in_order, rewritten
+from izhi.equation.integers import fixed_point_constants
 from izhi.equation.synapse import exponential, exponential_in_fixed_point
 from izhi.kernels.lane import constants_of, record
 from izhi.kernels.ops import OpSet
@@ -203,9 +205,18 @@ def neuron_step(form: StepForm, learns: bool) -> StepFunction:
     """
     lane = record(form)
     reads = [f"z{k} = states[{k}]" for k in range(form.states)]
-    reads += [f"p_{name} = p[{k}]" for k, name in enumerate(form.coefficients)]
+    reads += [f"{x.value} = p[{k}]" for k, x in enumerate(lane.coefficients.values())]
+    reads.append(f"{lane.bias.value} = bias")
     arguments = "states, current, conductance, bias, p, k, surrogate, state_quant"
     return _function(arguments, (lane.spike, *lane.after), [*reads, *_CONSTANTS], learns)
+
+
+@cache
+def constants_function(equation: Equation) -> Callable[..., tuple[Tensor, ...]]:
+    """(coefficients, bias) → the constants of the fixed-point step, in the order of ``fixed_point_constants``."""
+    reads = [f"p_{name} = p[{k}]" for k, name in enumerate(equation.coefficients)]
+    roots = [x.expression for x in fixed_point_constants(equation).constants]
+    return _function("p, bias, z0", roots, reads, learns=True)
 
 
 @cache
@@ -227,6 +238,7 @@ __all__ = [
     "OPS",
     "StepFunction",
     "as_double",
+    "constants_function",
     "is_plain",
     "neuron_step",
     "only_gradient",

@@ -72,7 +72,8 @@ class Neuron(Protocol):
         kind: the name of its model.
     """
 
-    kind: ClassVar[str]
+    @property
+    def kind(self) -> str: ...
 
     @property
     def parameter_shape(self) -> tuple[int, ...] | None:

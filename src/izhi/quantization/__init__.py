@@ -5,8 +5,7 @@ from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
 from izhi.quantization.convert import in_integers, quantized
 from izhi.quantization.neurons import (
     MULTIPLIER_BITS,
-    QuantizedIzhikevich,
-    QuantizedLIF,
+    QuantizedNeuron,
     StateFormats,
 )
 from izhi.quantization.ptq import correct_biases
@@ -14,8 +13,7 @@ from izhi.quantization.ptq import correct_biases
 __all__ = [
     "MULTIPLIER_BITS",
     "QuantizedConnection",
-    "QuantizedIzhikevich",
-    "QuantizedLIF",
+    "QuantizedNeuron",
     "QuantizedReadout",
     "StateFormats",
     "correct_biases",

@@ -18,7 +18,7 @@ from izhi.network.layers import Layer, folded
 from izhi.network.network import Network, input_features
 from izhi.network.sequence import each_step
 from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
-from izhi.quantization.neurons import AnyQuantized, StateFormats, quantized_neuron
+from izhi.quantization.neurons import QuantizedNeuron, StateFormats, quantized_neuron
 from izhi.quantization.requirements import check_levels, synaptic_delays, unsupported_module
 
 #: Size of a window in torch's form: one number, or one for each dimension.
@@ -170,7 +170,7 @@ def in_integers(network: Network) -> fixed.IntegerNetwork:
 
 
 def _layer(layer: Layer, spikes: Tensor, pools: tuple[fixed.Pool, ...]) -> fixed.IntegerLayer:
-    connection, neuron = cast(QuantizedConnection, layer.connection), cast(AnyQuantized, layer.neuron)
+    connection, neuron = cast(QuantizedConnection, layer.connection), cast(QuantizedNeuron, layer.neuron)
     weight, _ = connection.integers()
     inputs, drive, feedback = connection.inputs, connection(spikes), None
     if connection.recurrent:

@@ -5,38 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from izhi import kernels
-from izhi.errors import CheckpointError, SettingError
+from izhi.equation.integers import fixed_point_constants, integer_step
+from izhi.errors import CheckpointError, EquationError, SettingError
 from izhi.hardware import fixed
-from izhi.hardware.fixed import FixedPoint, IzhikevichNeuron, LIFNeuron, SoftLIFNeuron, ValueLIFNeuron, ZeroingLIFNeuron
+from izhi.hardware.fixed import FixedPoint
 from izhi.hardware.fixed.arithmetic import Integers
 from izhi.hardware.fixed.bounds import MOST_BITS, MOST_FRACTION
-from izhi.kernels import (
-    AnyInput,
-    Coefficients,
-    Synapse,
-    SynapticInput,
-    ValueLIFCoefficients,
-)
-from izhi.kernels.plan import Formats, Grid
-from izhi.kernels.torch_step import rounded
-from izhi.neurons import LIF, Izhikevich, IzhikevichState, LIFState, Neuron, NeuronCoefficients
-from izhi.neurons.neuron import clamp_straight_through, step_of, step_settings, with_values
-from izhi.spec import entry_of
+from izhi.hardware.fixed.neuron import kind_of
+from izhi.kernels import AnyInput, Synapse, SynapticInput
+from izhi.kernels.plan import FORMATS_OF, Formats, Grid
+from izhi.kernels.torch_step import constants_function, rounded
+from izhi.neurons import Neuron
+from izhi.neurons.neuron import NeuronLayer, clamp_straight_through, step_of, step_settings, with_values
 
 #: Bits of the integers that float32 holds.
 EXACT_BITS = 24
 #: Bits of multipliers; bits by which the constants a4 and bias are finer than the unit of v.
 MULTIPLIER_BITS, FINER = 14, 4
-
-Wrapped = TypeVar("Wrapped", bound=Izhikevich | LIF)
-State = TypeVar("State", bound=IzhikevichState | LIFState)
 
 
 @dataclass(frozen=True)
@@ -44,39 +36,57 @@ class StateFormats:
     """Fixed-point formats of a layer's states.
 
     Attributes:
-        v: of v and of currents.
-        u: of u.
+        v: of v, the first state, and of currents.
+        u: of u, the second state; neurons with one state do not use it.
         fraction: bits behind the point of the coefficients.
         trace: of a synapse's sums, in units of its input; None without a synapse.
+        others: of the third state and the fourth.
     """
 
     v: FixedPoint
     u: FixedPoint
     fraction: int = 14
     trace: FixedPoint | None = None
+    others: tuple[FixedPoint, ...] = ()
+
+    @property
+    def states(self) -> tuple[FixedPoint, ...]:
+        """The format of each state, of two at least."""
+        return (self.v, self.u, *self.others)
+
+    def with_state(self, place: int, number: FixedPoint) -> StateFormats:
+        """A copy with another format of a state."""
+        states = [number if k == place else x for k, x in enumerate(self.states)]
+        return replace(self, v=states[0], u=states[1], others=tuple(states[2:]))
 
     def as_tensor(self) -> Tensor:
-        """Widths and fractions of v and u, the coefficients' fraction, and width and fraction of a trace."""
-        v, u = self.v, self.u
-        return torch.tensor([v.width, v.fraction, u.width, u.fraction, self.fraction, *(self.trace or ())])
+        """Widths and fractions of states, the coefficients' fraction, and width and fraction of a trace."""
+        numbers = [x for state in self.states for x in state]
+        return torch.tensor([*numbers, self.fraction, *(self.trace or ())])
 
     @classmethod
-    def of_tensor(cls, numbers: Tensor) -> StateFormats:
-        """The formats that ``as_tensor`` wrote; CheckpointError for widths or fractions out of range."""
-        a, b, c, d, fraction, *trace = numbers.tolist()
-        widths, fractions = (a, c, *trace[:1]), (b, d, fraction, *trace[1:])
-        if any(not 2 <= x <= MOST_BITS for x in widths) or any(not 0 <= x <= MOST_FRACTION for x in fractions):
+    def of_tensor(cls, numbers: Tensor, states: int) -> StateFormats:
+        """The formats that ``as_tensor`` wrote of so many states; CheckpointError for numbers out of range."""
+        whole, count = numbers.tolist(), 2 * max(states, 2)
+        pairs = [*whole[:count], *whole[count + 1 :]]
+        widths, fractions = pairs[::2], [*pairs[1::2], *whole[count : count + 1]]
+        has_all = len(whole) in (count + 1, count + 3)
+        if (
+            not has_all
+            or any(not 2 <= x <= MOST_BITS for x in widths)
+            or any(not 0 <= x <= MOST_FRACTION for x in fractions)
+        ):
             raise CheckpointError(
-                f"its states have formats {numbers.tolist()}, expected widths of 2 to {MOST_BITS} and fractions of 0 to"
+                f"its states have formats {whole}, expected widths of 2 to {MOST_BITS} and fractions of 0 to"
                 f" {MOST_FRACTION}; use an intact copy"
             )
-        return cls(FixedPoint(a, b), FixedPoint(c, d), fraction, FixedPoint(*trace) if trace else None)
+        v, u, *others = (FixedPoint(*pairs[k : k + 2]) for k in range(0, count, 2))
+        return cls(v, u, whole[count], FixedPoint(*whole[count + 1 :]) if whole[count + 1 :] else None, tuple(others))
 
     @property
     def of_kernels(self) -> Formats:
         """The same formats in the form of the kernels."""
-        v, u = map(_limits, (self.v, self.u))
-        return Formats(2.0**self.v.fraction, 2.0**self.u.fraction, *v, *u, *v)
+        return Formats(_grid(self.v), tuple(map(_grid, self.states)))
 
     @property
     def sum_fraction(self) -> int:
@@ -95,9 +105,9 @@ class StateFormats:
         return replace(self, trace=FixedPoint(width, min(max(width - before, 0), MOST_FRACTION)))
 
 
-def _limits(number: FixedPoint) -> tuple[float, float]:
-    """The least and the greatest value of a format."""
-    return number.lowest * number.unit, number.highest * number.unit
+def _grid(number: FixedPoint) -> Grid:
+    """A format in values."""
+    return Grid(2.0**number.fraction, number.lowest * number.unit, number.highest * number.unit)
 
 
 def multiplied(factor: Tensor, unit: float) -> tuple[Tensor, int]:
@@ -111,26 +121,51 @@ def multiplied(factor: Tensor, unit: float) -> tuple[Tensor, int]:
     return rounded(factor.double(), 2.0**shift / unit), shift
 
 
-class _Quantized(nn.Module, Generic[Wrapped, State]):
-    """Base of quantised neurons: a float neuron, and the formats of its states.
+class QuantizedNeuron(nn.Module):
+    """A neuron in fixed-point numbers, see ``izhi.equation.fixed_point``.
 
     The synaptic input holds integers, the sums of quantised weights, and the factor ``gain`` that makes them
     currents. Learned coefficients of the float neuron train further, through the rounding.
+
+    Args:
+        neuron: whose coefficients are rounded.
+        formats: of its states.
+
+    Raises:
+        SettingError: for neurons that hardware does not have.
+        EquationError: for an operation that integers do not have, or more than four states.
     """
 
     format: Tensor
     #: Whether ``forward`` takes spikes and weights instead of currents.
     takes_spikes: ClassVar[bool] = True
 
-    def __init__(self, neuron: Wrapped, formats: StateFormats) -> None:
+    def __init__(self, neuron: NeuronLayer[Any, Any], formats: StateFormats) -> None:
         super().__init__()
-        self.neuron: Wrapped = neuron
-        self.register_buffer("format", formats.as_tensor())
+        neuron.spec.check_hardware()
+        fixed_point_constants(neuron.settings.equation)
+        count = len(neuron.settings.equation.states)
+        if count > len(FORMATS_OF):
+            raise EquationError(
+                f"{neuron.kind} has {count} states, expected at most {len(FORMATS_OF)} in fixed-point numbers"
+            )
+        self.neuron: NeuronLayer[Any, Any] = neuron
+        missing = (formats.v,) * (count - len(formats.states))
+        self.register_buffer("format", replace(formats, others=(*formats.others, *missing)).as_tensor())
+
+    @property
+    def kind(self) -> str:
+        """The name of the float neuron."""
+        return self.neuron.kind
 
     @property
     def formats(self) -> StateFormats:
         """Formats of the states, kept in a buffer, which checkpoints hold."""
-        return StateFormats.of_tensor(self.format)
+        return StateFormats.of_tensor(self.format, len(self.neuron.settings.equation.states))
+
+    @property
+    def _of_states(self) -> dict[str, FixedPoint]:
+        return dict(zip(self.neuron.settings.equation.states, self.formats.states, strict=False))
 
     @property
     def parameter_shape(self) -> tuple[int, ...] | None:
@@ -166,27 +201,61 @@ class _Quantized(nn.Module, Generic[Wrapped, State]):
         """The unit of a learned coefficient."""
         return self.neuron.parameter_scale(name)
 
-    def coefficients(self) -> NeuronCoefficients:
+    def coefficients(self) -> Any:
         """The coefficients before they are rounded."""
         return self.neuron.coefficients()
 
-    def initial_state(self, current_t: Tensor) -> State:
-        """The float neuron's initial state, rounded."""
-        raise NotImplementedError
+    def initial_state(self, current_t: Tensor) -> Any:
+        """The float neuron's initial state, rounded, within the formats."""
+        state = self.neuron.initial_state(current_t)
+        grids = map(_grid, self.formats.states)
+        held = [rounded(x, g.scale).clamp(g.low, g.high) for x, g in zip(state[:-1], grids, strict=False)]
+        return with_values(state, held, state[-1])
 
-    def _over_time(self, drive: AnyInput, state: State) -> tuple[Tensor, State]:
+    def rounded(self, drive: AnyInput) -> dict[str, Tensor]:
+        """The constants of a step, rounded, by name, (N,) or (1,); they include the bias of the synaptic input."""
+        equation, f = self.neuron.settings.equation, self._of_states
+        constants, selected = fixed_point_constants(equation).constants, integer_step(equation).selected
+        p = [torch.as_tensor(x, dtype=torch.float64) for x in self.neuron.coefficients()]
+        bias = torch.zeros(1).double() if drive.bias is None else drive.bias.double()
+        if equation.gain:
+            bias = p[equation.coefficients.index(equation.gain)] * bias
+        values = constants_function(equation)(p, bias, torch.zeros(()).double())
+        dt, results = self.neuron.settings.constants.dt, dict[str, Tensor]()
+        for constant, value in zip(constants, values, strict=True):
+            number = f[constant.of]
+            if constant.role == "factor":
+                value = rounded(dt * value, 2.0 ** (self.formats.fraction + number.fraction - f[constant.by].fraction))
+            elif constant.role == "addend":
+                value = rounded(dt * value, 2.0 ** (number.fraction + FINER))
+            elif constant.role == "value":
+                value = rounded(value, 2.0**number.fraction)
+                if constant.name in selected:
+                    value = clamp_straight_through(value, *_grid(number)[1:])
+            results[constant.name] = value.float()
+        return results
+
+    def _multiplied_gain(self, drive: AnyInput) -> tuple[Tensor, int]:
+        """The factor of a synaptic input in its format, with the neuron's gain and dt, and its shift."""
+        equation, factor = self.neuron.settings.equation, _gain(drive)
+        if equation.gain:
+            own = self.neuron.coefficients()[equation.coefficients.index(equation.gain)]
+            factor = torch.as_tensor(own).double() * self.neuron.settings.constants.dt * factor
+        return multiplied(factor, self.formats.v.unit)
+
+    def _over_time(self, drive: AnyInput, state: Any) -> tuple[Tensor, Any]:
         """Run all steps of a synaptic input of integers."""
-        raise NotImplementedError
-
-    def _run(self, drive: AnyInput, state: State, p: tuple[Tensor | float, ...]) -> tuple[Tensor, State]:
-        """All steps with rounded coefficients, the last of which is the gain."""
-        s = self.neuron.settings
+        s, values = self.neuron.settings, self.rounded(drive)
+        name = fixed_point_constants(s.equation).bias
+        bias = None if name is None else values.pop(name).expand(drive.shape[2:])
+        p = (*values.values(), self._multiplied_gain(drive)[0].float())
         settings = step_settings(s.equation, s.surrogate, s.constants, s.state_quant, self.formats.of_kernels)
         *tensors, memory = state
-        spikes, memory, after = kernels.run(drive._replace(gain=None), memory, tuple(tensors), p, settings, self.kernel)
+        drive = drive._replace(gain=None, bias=bias)
+        spikes, memory, after = kernels.run(drive, memory, tuple(tensors), p, settings, self.kernel)
         return spikes, with_values(state, after, memory)
 
-    def forward(self, current: Tensor | AnyInput, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, current: Tensor | AnyInput, state: Any = None) -> tuple[Tensor, Any]:
         """Run over time, as the float neuron does."""
         drive = self._in_formats(SynapticInput(current) if isinstance(current, Tensor) else current)
         state = self.initial_state(step_of(drive)) if state is None else state
@@ -202,9 +271,8 @@ class _Quantized(nn.Module, Generic[Wrapped, State]):
                 "a synapse is a conductance or has no format, expected ExponentialSynapse and its format"
             )
         decay = rounded(synapse.decay, 2.0**self.formats.fraction)
-        grid = Grid(2.0**number.fraction, *_limits(number))
         gain = _gain(drive) * (1 - decay.double())
-        return drive._replace(synapse=Synapse(decay, grid=grid), gain=gain)
+        return drive._replace(synapse=Synapse(decay, grid=_grid(number)), gain=gain)
 
     def synapse_in_integers(self, drive: SynapticInput) -> fixed.IntegerSynapse | None:
         """The synapse of izhi.fixed; None without one."""
@@ -213,146 +281,44 @@ class _Quantized(nn.Module, Generic[Wrapped, State]):
             return None
         return fixed.IntegerSynapse(number, _integers(synapse.decay, self.formats.fraction, drive.shape[2:]))
 
-    def step(self, current_t: Tensor | SynapticInput, state: State | None = None) -> tuple[Tensor, State]:
+    def step(self, current_t: Tensor | SynapticInput, state: Any = None) -> tuple[Tensor, Any]:
         """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""
         drive = current_t if isinstance(current_t, SynapticInput) else SynapticInput(current_t)
         spikes, after = self.forward(drive._replace(current=drive.current[None]), state)
         return spikes[0], after
 
+    @property
+    def _kind(self) -> type[fixed.IntegerNeuron]:
+        equation = self.neuron.settings.equation
+        start = self.neuron.initial_state(torch.zeros(1, 1))[:-1]
+        initial = tuple(f"{name}0" for name, x in zip(equation.states, start, strict=True) if x.any())
+        return kind_of(equation, initial)
 
-class QuantizedIzhikevich(_Quantized[Izhikevich, IzhikevichState]):
-    """An Izhikevich neuron in fixed-point numbers, in the event order of the FPGA IP.
-
-    Args:
-        neuron: whose coefficients are rounded.
-        formats: of its states.
-
-    Raises:
-        SettingError: for another event order.
-    """
-
-    kind: ClassVar[str] = Izhikevich.kind
-
-    def __init__(self, neuron: Izhikevich, formats: StateFormats) -> None:
-        super().__init__(neuron, formats)
-        neuron.spec.check_hardware()
-
-    def fractions(self) -> dict[str, int]:
-        """Bits behind the point of each coefficient as a value."""
-        f, v, u = self.formats.fraction, self.formats.v.fraction, self.formats.u.fraction
-        return {
-            "a1": f, "a2": f, "a3": f + v - u, "a4": v + FINER, "b1": f + u - v, "b2": f, "b3": u + FINER,
-            "c": v, "d": u, "threshold": v,
-        }  # fmt: skip
-
-    def rounded(self, drive: AnyInput) -> Coefficients:
-        """Rounded coefficients, multiplied by dt; a4 includes the bias of the synaptic input."""
-        p, dt = self.neuron.coefficients(), self.neuron.settings.constants.dt
-        values = {name: torch.as_tensor(x, dtype=torch.float64) for name, x in p._asdict().items()}
-        for name in ("a1", "a2", "a3", "a4", "b1", "b2", "b3", "gain"):
-            values[name] = dt * values[name]
-        if drive.bias is not None:
-            values["a4"] = values["a4"] + values["gain"] * drive.bias.double()
-        gain, _ = multiplied(values["gain"] * _gain(drive), self.formats.v.unit)
-        each = {name: rounded(values[name], 2.0**f) for name, f in self.fractions().items()}
-        return Coefficients(*(x.float() for x in (*each.values(), gain)))
-
-    def _over_time(self, drive: AnyInput, state: IzhikevichState) -> tuple[Tensor, IzhikevichState]:
-        p = self.rounded(drive)
-        # As a bias, a4 may differ between neurons while the layer shares the other coefficients.
-        bias = torch.as_tensor(p.a4).expand(drive.shape[2:])
-        return self._run(drive._replace(bias=bias), state, p._replace(a4=0.0))
-
-    def initial_state(self, current_t: Tensor) -> IzhikevichState:
-        """The float neuron's v0 and u0, rounded."""
-        state = self.neuron.initial_state(current_t)
-        v, u = 2.0**self.formats.v.fraction, 2.0**self.formats.u.fraction
-        return IzhikevichState(rounded(state.v, v), rounded(state.u, u))
-
-    def in_integers(self, drive: AnyInput) -> tuple[IzhikevichNeuron, Integers, int]:
+    def in_integers(self, drive: AnyInput) -> tuple[fixed.IntegerNeuron, Integers, int]:
         """The neuron of izhi.fixed, its multipliers and their shift."""
-        f, drive = self.formats, self._in_formats(drive)
-        wide = f.fraction + f.v.fraction
-        fractions = {**self.fractions(), "a4": wide, "b3": f.fraction + f.u.fraction}
-        p = self.rounded(drive)._asdict()
-        shape = drive.shape[2:]
-        whole = {name: _integers(p[name], bits, shape) for name, bits in fractions.items()}
-        state = self.neuron.initial_state(torch.zeros(1, *shape))
-        gain = torch.as_tensor(self.neuron.coefficients().gain).double() * self.neuron.settings.constants.dt
-        _, shift = multiplied(gain * _gain(drive), f.v.unit)
-        neuron = IzhikevichNeuron(
-            f.v, f.u, f.fraction, **whole,
-            v0=_integers(rounded(state.v[0], 2.0**f.v.fraction), f.v.fraction, shape),
-            u0=_integers(rounded(state.u[0], 2.0**f.u.fraction), f.u.fraction, shape),
-        )  # fmt: skip
-        return neuron, _integers(p["gain"], shift + f.v.fraction, shape), shift + f.sum_fraction
+        shape, drive, kind, f = drive.shape[2:], self._in_formats(drive), self._kind, self._of_states
+        fractions = {name: number.fraction for name, number in f.items()}
+        values = self.rounded(drive).values()  # of those of the backward pass too, which are the last
+        constants = {
+            x.name: _integers(value, x.fraction(fractions, self.formats.fraction), shape)
+            for x, value in zip(kind.operations.constants, values, strict=False)
+        }
+        start = self.initial_state(torch.zeros(1, *shape))
+        for name, value in zip(f, start, strict=False):
+            if f"{name}0" in kind.initial:
+                constants[f"{name}0"] = _integers(value[0], fractions[name], shape)
+        gain, shift = self._multiplied_gain(drive)
+        neuron = kind.of(f, self.formats.fraction, constants)
+        return (
+            neuron,
+            _integers(gain.float(), shift + self.formats.v.fraction, shape),
+            shift + self.formats.sum_fraction,
+        )
 
 
-#: Classes of LIF in integers by their reset.
-_KINDS: dict[str, type[LIFNeuron]] = {
-    "subtract": LIFNeuron, "soft": SoftLIFNeuron, "zero": ZeroingLIFNeuron, "value": ValueLIFNeuron,
-}  # fmt: skip
-
-
-class QuantizedLIF(_Quantized[LIF, LIFState]):
-    """A LIF neuron in fixed-point numbers; see QuantizedIzhikevich.
-
-    Raises:
-        SettingError: for the reset "none", or another in the step of the spike.
-    """
-
-    kind: ClassVar[str] = LIF.kind
-
-    def __init__(self, neuron: LIF, formats: StateFormats) -> None:
-        super().__init__(neuron, formats)
-        neuron.spec.check_hardware()
-
-    def rounded(self, drive: AnyInput) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Rounded coefficients and gain, and the bias of the synaptic input, (N,) or (1,)."""
-        p, f = self.neuron.coefficients(), self.formats
-        values = [_rounded(p.beta, f.fraction), _rounded(p.threshold, f.v.fraction)]
-        if isinstance(p, ValueLIFCoefficients):  # v_reset becomes v
-            values.append(clamp_straight_through(_rounded(p.v_reset, f.v.fraction), *_limits(f.v)))
-        gain = multiplied(_gain(drive), f.v.unit)[0].float()
-        bias = torch.zeros(1) if drive.bias is None else drive.bias
-        return (*values, gain), rounded(bias.double(), 2.0 ** (f.v.fraction + FINER)).float()
-
-    def _over_time(self, drive: AnyInput, state: LIFState) -> tuple[Tensor, LIFState]:
-        p, bias = self.rounded(drive)
-        return self._run(drive._replace(bias=bias.expand(drive.shape[2:])), state, p)
-
-    def initial_state(self, current_t: Tensor) -> LIFState:
-        """v = 0, the same as before rounding."""
-        return self.neuron.initial_state(current_t)
-
-    def in_integers(self, drive: AnyInput) -> tuple[LIFNeuron, Integers, int]:
-        """The neuron of izhi.fixed, its multipliers and their shift."""
-        f, shape, drive = self.formats, drive.shape[2:], self._in_formats(drive)
-        (beta, *of_state, gain), bias = self.rounded(drive)
-        _, shift = multiplied(_gain(drive), f.v.unit)
-        neuron: LIFNeuron = _KINDS[self.neuron.spec.reset](
-            f.v, f.fraction, _integers(beta, f.fraction, shape), _integers(bias, f.fraction + f.v.fraction, shape),
-            *(_integers(x, f.v.fraction, shape) for x in of_state),
-        )  # fmt: skip
-        return neuron, _integers(gain, shift + f.v.fraction, shape), shift + f.sum_fraction
-
-
-AnyQuantized: TypeAlias = QuantizedIzhikevich | QuantizedLIF
-
-
-def quantized_neuron(neuron: Neuron, formats: StateFormats) -> AnyQuantized:
-    """Quantise the states of a neuron.
-
-    Raises:
-        SettingError: for neurons that hardware does not have.
-    """
-    quantized: AnyQuantized = entry_of(neuron.kind).load("torch-quantized")(neuron, formats)
-    return quantized
-
-
-def _rounded(value: Tensor | float, fraction: int) -> Tensor:
-    """A coefficient as a multiple of 2^-fraction."""
-    return rounded(torch.as_tensor(value).double(), 2.0**fraction).float()
+def quantized_neuron(neuron: Neuron, formats: StateFormats) -> QuantizedNeuron:
+    """Quantise the states of a neuron; raises as ``QuantizedNeuron``."""
+    return QuantizedNeuron(cast(NeuronLayer[Any, Any], neuron), formats)
 
 
 def _gain(drive: AnyInput) -> Tensor:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from izhi.errors import SettingError
-from izhi.spec import ConductanceSpec, LayerSpec, LinearSpec, NetworkSpec, ResidualSpec, entry_of
+from izhi.spec import ConductanceSpec, LayerSpec, LinearSpec, NetworkSpec, ResidualSpec
 
 
 def check(spec: NetworkSpec, weight_bits: Sequence[int] | None, state_bits: int | None, levels: int | None) -> None:
@@ -28,8 +28,6 @@ def check(spec: NetworkSpec, weight_bits: Sequence[int] | None, state_bits: int 
             if levels is not None and number == 0:
                 check_levels(levels, weight_bits[0], math.prod(layer.connection.weight_shape[1:]))
         if state_bits is not None:
-            if "torch-quantized" not in entry_of(layer.neuron.kind).executors:
-                raise SettingError(f"neurons are {layer.neuron.kind}, which have no rounded states; choose others")
             layer.neuron.check_hardware()
     if spec.readout is not None and weight_bits is not None:
         check_readout(isinstance(spec.readout, LinearSpec) and spec.readout.is_plain, spec.readout.label)

@@ -183,8 +183,6 @@ register(
         settings=("order", "gain", "mixture", "jacobian_limit"),
         executors={
             "torch": "izhi.neurons.izhikevich:Izhikevich",
-            "torch-quantized": "izhi.quantization.neurons:QuantizedIzhikevich",
-            "integers": "izhi.hardware.fixed.neuron:IZHIKEVICH",
             "nir": "izhi.exchange.izhikevich:CODEC",
         },
     )

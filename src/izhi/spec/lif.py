@@ -99,10 +99,7 @@ register(
         presets={"lif": LIFSpec()},
         operations=(1, 1),
         settings=("beta", "reset", "v_reset"),
-        executors={
-            "torch": "izhi.neurons.lif:LIF", "torch-quantized": "izhi.quantization.neurons:QuantizedLIF",
-            "integers": "izhi.hardware.fixed.neuron:LIF", "nir": "izhi.exchange.lif:CODEC",
-        },
+        executors={"torch": "izhi.neurons.lif:LIF", "nir": "izhi.exchange.lif:CODEC"},
     )
 )  # fmt: skip
 

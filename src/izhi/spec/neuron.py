@@ -193,8 +193,8 @@ class NeuronEntry:
     #: whether its neurons differ in how they fire at a step of current, see ``izhi.network.firing``
     has_patterns: bool = False
     settings: tuple[str, ...] = ()  #: settings of neurons that it uses, beside those that all neurons use
-    #: what runs or writes the neuron, as "module:attribute", by role: "torch" (the module), "torch-quantized" (with
-    #: rounded states), "integers" (classes of ``izhi.hardware``), "nir" (the reader and writer of its nodes)
+    #: what runs or writes the neuron, as "module:attribute", by role: "torch" (the module), "nir" (the reader and
+    #: writer of its nodes)
     executors: Mapping[str, str] = field(default_factory=dict)
 
     @property

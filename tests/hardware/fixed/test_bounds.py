@@ -83,24 +83,28 @@ def network_of(neuron, **changes):
 def test_the_greatest_numbers_stay_in_64_bits_and_what_is_greater_is_refused(neuron, constant, beyond):
     fixed.check_bounds(network_of(neuron))
     greater = replace(neuron, **{constant: ints(beyond)})
-    assert max(greater.sums.values()) >= MOST_SUM > max(neuron.sums.values())
+    most = [max(x.sums(x.v_format).values()) for x in (greater, neuron)]
+    assert most[0] >= MOST_SUM > most[1]
     with pytest.raises(ArtifactError, match=r"^layer 1: .* may take 6\d bits, expected at most 63; use fewer bits"):
         fixed.check_bounds(network_of(greater))
     with pytest.raises(ArtifactError, match="may take"):
         IntegerArtifact(network_of(greater), 1, ("a",))
 
-    formats = neuron.formats
-    corners = [(n.lowest, -1, 0, n.highest) for n in (formats.v, formats.u, formats.v)]
-    v, u, current = (checked(*column) for column in zip(*product(*corners), strict=True))
+    formats, fraction, constants = neuron.arguments
+    corners = [(n.lowest, -1, 0, n.highest) for n in (*formats, formats[0])]
+    *states, current = (checked(*column) for column in zip(*product(*corners), strict=True))
     for signs in product((1, -1), repeat=2):
         # Each constant, and its opposite: the bound is of magnitudes.
-        arguments = [checked(*[int(x[0]) * signs[k % 2]] * len(v)) for k, x in enumerate(neuron.arguments)]
+        arguments = [checked(*[int(x[0]) * signs[k % 2]] * len(current)) for k, x in enumerate(constants)]
         arguments = [np.minimum(x, MOST) for x in arguments]
-        found = type(neuron).update(v, u, current, formats, *arguments)
-        whole = [x.astype(np.int64) for x in (v, u, current)]
-        narrow = type(neuron).update(*whole, formats, *(x.astype(np.int64) for x in arguments))
-        for a, b in zip(found, narrow, strict=True):
-            assert a.tolist() == b.tolist()
+        wide = np.stack(states)
+        narrow = wide.astype(np.int64)
+        fired = type(neuron).update(wide, current, formats, fraction, arguments)
+        of_narrow = [x.astype(np.int64) for x in arguments]
+        assert fired.tolist() == type(neuron).update(
+            narrow, current.astype(np.int64), formats, fraction, of_narrow
+        ).tolist()
+        assert wide.tolist() == narrow.tolist()
 
 
 def test_wide_states_with_large_coefficients_are_refused():

@@ -38,11 +38,12 @@ def ints(*values):
 
 def trace_of(neuron, *currents):
     """v, u and spike of a single neuron behind each current."""
-    v, u = neuron.start(1)
+    states = neuron.start(1)
     seen = []
     for current in currents:
-        v, u, spike = neuron.step(v, u, ints(current)[None])
-        seen.append((int(v[0, 0]), int(u[0, 0]), int(spike[0, 0])))
+        states, spike = neuron.step(states, ints(current)[None])
+        v, *others = states[:, 0, 0].tolist()
+        seen.append((v, others[0] if others else 0, int(spike[0, 0])))
     return seen
 
 
@@ -155,8 +156,8 @@ def test_with_many_bits_it_is_the_float_neuron():
     spikes, vs, us = izhi.Izhikevich("normalized").trace(current)
     state = n.start(1)
     for t in range(200):
-        a, b, spike = n.step(*state, np.rint(current[t].numpy() * 2**26).astype(np.int64))
-        state = (a, b)
+        state, spike = n.step(state, np.rint(current[t].numpy() * 2**26).astype(np.int64))
+        a, b = state
         assert int(spike[0, 0]) == int(spikes[t])
         assert a[0, 0] * v.unit == pytest.approx(float(vs[t]), abs=1e-4)
         assert b[0, 0] * u.unit == pytest.approx(float(us[t]), abs=1e-4)

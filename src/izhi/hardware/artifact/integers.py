@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from izhi.equation.integers import IntegerStep
 from izhi.errors import ArtifactError, ShapeError, shown
 from izhi.hardware.artifact.archive import ArtifactArchive, ManifestTable
 from izhi.hardware.artifact.artifact import Artifact
@@ -32,12 +33,13 @@ from izhi.hardware.fixed import (
 )
 from izhi.hardware.fixed.bounds import MOST_BITS, MOST_FRACTION, MOST_NEURONS, MOST_SHIFT
 from izhi.hardware.fixed.network import MOST_INPUT, MOST_STEPS, IntegerProjection
+from izhi.hardware.fixed.neuron import neuron_kind
 from izhi.hardware.networks import GRADED, Array
 
 NAME = "izhi artifact"
 #: Of networks of linear layers alone; of those with convolutions or pools; of those with synapses, delays, or neurons
-#: whose ``format_version`` it is.
-VERSION, WITH_WINDOWS, WITH_MEMORY = 1, 2, 3
+#: whose ``format_version`` it is; of those with neurons whose step is in the file.
+VERSION, WITH_WINDOWS, WITH_MEMORY, WITH_STEP = 1, 2, 3, 4
 #: Test vectors, which run whenever an artifact is loaded, and additions of all of them. A step of a layer takes as
 #: long as many thousands of additions, and an update of a neuron as long as some tens.
 #: No network for hardware has more layers; a file that claims more is refused.
@@ -214,8 +216,7 @@ def _describe_layer(layer: IntegerLayer, prefix: str, arrays: dict[str, Array]) 
         arrays[f"{prefix}.feedback"] = pack(layer.feedback, layer.weight_bits)
     for name, values in {"multiplier": layer.multiplier, **neuron.values}.items():
         arrays[f"{prefix}.{name}"] = _narrow(values)
-    own = neuron.formats._asdict()
-    formats = {"current": layer.current_format, **{name: own[name] for name in neuron.states}}
+    formats = {"current": layer.current_format, **neuron.formats}
     if layer.synapse is not None:
         formats["trace"] = layer.synapse.number
         arrays[f"{prefix}.decay"] = _narrow(layer.synapse.decay)
@@ -223,6 +224,7 @@ def _describe_layer(layer: IntegerLayer, prefix: str, arrays: dict[str, Array]) 
         arrays[f"{prefix}.delay"] = _narrow(layer.delay)
     return {
         "neuron": neuron.kind,
+        **({} if neuron.kind in NEURONS else {"step": neuron.operations.table(), "initial": list(neuron.initial)}),
         **_describe_sizes(layer),
         **({} if layer.delay is None else {"delayed": True}),
         "recurrent": layer.feedback is not None,
@@ -254,7 +256,7 @@ def read(file: ArtifactArchive) -> IntegerArtifact:
     Raises:
         ArtifactError: for anything wrong with it, naming it.
     """
-    file.check(NAME, VERSION, WITH_WINDOWS, WITH_MEMORY)
+    file.check(NAME, VERSION, WITH_WINDOWS, WITH_MEMORY, WITH_STEP)
     manifest = ManifestTable(file, file.manifest)
     network, tests = _read_network(file), manifest.table("tests")
     classes, encoding, provenance = file.classes(network.outputs), file.table("encoding"), file.table("provenance")
@@ -289,12 +291,11 @@ def _read_network(file: ArtifactArchive) -> IntegerNetwork:
 
 
 def _read_layer(table: ManifestTable, before: int | None) -> IntegerLayer:
-    name, kind = table.where[:-1], NEURONS.get(str(table.values.get("neuron")))
-    if kind is None:
-        raise table.file.problem(f"has a {name} whose neuron is none of {', '.join(NEURONS)}")
-    current, v = _read_format(table, "current"), _read_format(table, "v")
+    name, kind = table.where[:-1], _read_kind(table)
+    first = kind.states()[0]
+    current, v = _read_format(table, "current"), _read_format(table, first)
     if current.fraction != v.fraction:
-        raise table.problem("formats with different fractions of current and v")
+        raise table.problem(f"formats with different fractions of current and {first}")
     p = _read_projection(table, before)
     feedback = synapse = delay = None
     if table.flag("recurrent"):
@@ -362,11 +363,26 @@ def _read_window(table: ManifestTable, inputs: int) -> Window:
     return window
 
 
+def _read_kind(table: ManifestTable) -> type[IntegerNeuron]:
+    """A kind of neuron that has a name, or whose step the file holds."""
+    name, step = str(table.values.get("neuron")), table.values.get("step")
+    if step is None:
+        if name not in NEURONS:
+            raise table.file.problem(f"has a {table.where[:-1]} whose neuron is none of {', '.join(NEURONS)}")
+        return NEURONS[name]
+    initial = table.values.get("initial")
+    with table.file.named_in_errors():
+        operations = IntegerStep.of_table(table.table("step").values)
+        if not isinstance(initial, list) or not set(initial) <= {f"{x}0" for x in operations.states}:
+            raise table.problem(f"initial {shown(initial)}, expected names of states with a 0")
+        return neuron_kind(name, operations, tuple(initial))
+
+
 def _read_neuron(table: ManifestTable, kind: type[IntegerNeuron], count: int) -> IntegerNeuron:
     fraction = table.number("fraction", 0, MOST_FRACTION)
-    formats = {state: _read_format(table, state) for state in kind.states}
+    formats = {state: _read_format(table, state) for state in kind.states()}
     constants = {name: _read_vector(table, name, count) for name in kind.names()}
-    for name, state in kind.held.items():
+    for name, state in kind.held().items():
         number = formats[state]
         if (constants[name] < number.lowest).any() or (constants[name] > number.highest).any():
             raise table.problem(f"{name} beyond its format of {number.width} bits")

@@ -4,7 +4,6 @@ from izhi.hardware.fixed.arithmetic import FixedPoint, rounded_shift, saturated
 from izhi.hardware.fixed.bounds import check_bounds
 from izhi.hardware.fixed.execution import run_compiled
 from izhi.hardware.fixed.network import (
-    NEURONS,
     IntegerLayer,
     IntegerNetwork,
     IntegerReadout,
@@ -14,6 +13,7 @@ from izhi.hardware.fixed.network import (
     run,
 )
 from izhi.hardware.fixed.neuron import (
+    NEURONS,
     IntegerNeuron,
     IzhikevichNeuron,
     LIFNeuron,

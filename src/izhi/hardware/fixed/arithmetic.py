@@ -45,6 +45,11 @@ def rounded_shift(x: Integers, shift: int) -> Integers:
     return (x + ((1 << shift) >> 1)) >> shift
 
 
+def aligned(x: Integers, shift: int) -> Integers:
+    """x·2^shift."""
+    return x << shift
+
+
 def saturated(x: Integers, number: FixedPoint) -> Integers:
     """x clamped to the numbers of the format."""
     half = 1 << (number.width - 1)

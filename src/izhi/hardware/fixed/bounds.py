@@ -80,9 +80,8 @@ def _numbers(projection: IntegerProjection) -> dict[str, tuple[int, int]]:
         "weight bits": (projection.weight_bits, MOST_WEIGHT_BITS),
     }  # fmt: skip
     if isinstance(projection, IntegerLayer):
-        v, u, fraction = projection.neuron.formats
-        numbers.update(fraction=(fraction, MOST_FRACTION), shift=(projection.shift, MOST_SHIFT))
-        formats = {"current": projection.current_format, "v": v, "u": u}
+        numbers.update(fraction=(projection.neuron.fraction, MOST_FRACTION), shift=(projection.shift, MOST_SHIFT))
+        formats = {"current": projection.current_format, **projection.neuron.formats}
         if projection.synapse is not None:
             formats["trace"] = projection.synapse.number
         for name, number in formats.items():
@@ -121,7 +120,7 @@ def _sums(projection: IntegerProjection, arriving: int) -> dict[str, int]:
         step = total * int(projection.multiplier.max()) + bias
         return {f"a score of {MOST_STEPS:,} steps": MOST_STEPS * step}
     assert isinstance(projection, IntegerLayer)
-    sums, synapse = dict(projection.neuron.sums), projection.synapse
+    sums, synapse = projection.neuron.sums(projection.current_format), projection.synapse
     if synapse is not None:
         product = int(synapse.decay.max()) * -synapse.number.lowest
         # An accumulator is less than 2^31 in magnitude.

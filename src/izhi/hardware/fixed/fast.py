@@ -111,18 +111,18 @@ def _advance(update: Value) -> Value:
 
     @inlined
     def advance(
-        total: Value, filter_: Value, trace: Value, scale: Value, v: Value, u: Value, formats: Value,
-        coefficients: Value, out: Value,
+        total: Value, filter_: Value, trace: Value, scale: Value, z: Value, formats: Value, fraction: Value,
+        constants: Value, out: Value,
     ) -> None:  # fmt: skip
         decay, of_trace = filter_
         multiplier, shift, number = scale
         for j in range(len(out)):
             arrived = np.int64(total[j])
             if len(trace) > 0:
-                arrived = decayed(trace[j], arrived, decay[j], of_trace, formats[2])
+                arrived = decayed(trace[j], arrived, decay[j], of_trace, fraction)
                 trace[j] = arrived
             current = scaled(arrived, multiplier[j], shift, number)
-            v[j], u[j], out[j] = update(v[j], u[j], current, formats, *_at(coefficients, j))
+            out[j] = update(z[:, j], current, formats, fraction, _at(constants, j))
 
     return advance
 
@@ -136,7 +136,7 @@ def _layer(update: Value) -> Value:
     @njit(nogil=True)  # type: ignore[untyped-decorator]
     def layer(
         x: Value, weight: Value, window: Value, feedback: Value, recurrent: Value, filter_: Value, trace: Value,
-        scale: Value, v: Value, u: Value, formats: Value, coefficients: Value, out: Value,
+        scale: Value, z: Value, formats: Value, fraction: Value, constants: Value, out: Value,
     ) -> int:  # fmt: skip
         steps, batch, _ = x.shape
         total = np.zeros(out.shape[2], np.int32)
@@ -146,7 +146,7 @@ def _layer(update: Value) -> Value:
                 _add(x[t, b], weight, window, total)
                 if recurrent and t > 0:
                     _accumulate(out[t - 1, b], feedback, total)
-                advance(total, filter_, trace[b], scale, v[b], u[b], formats, coefficients, out[t, b])
+                advance(total, filter_, trace[b], scale, z[:, b], formats, fraction, constants, out[t, b])
         return made_of
 
     return layer
@@ -180,12 +180,11 @@ class _Kernel:
         layer, synapse = self._layer, self._layer.synapse
         arriving = _delayed(layer, _pooled(layer, arriving))
         batch = arriving.shape[1]
-        v, u = layer.neuron.start(batch)
         trace = np.zeros((batch, 0 if synapse is None else layer.outputs), np.int64)
         self._kernel(
             arriving, self._weight, self._window, self._feedback, layer.feedback is not None,
             (layer.multiplier, layer.current_format) if synapse is None else (synapse.decay, synapse.number), trace,
-            (layer.multiplier, layer.shift, layer.current_format), v, u, layer.neuron.formats, layer.neuron.arguments,
+            (layer.multiplier, layer.shift, layer.current_format), layer.neuron.start(batch), *layer.neuron.arguments,
             out,
         )  # fmt: skip
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi import spec
 from izhi.errors import ShapeError, shown
 from izhi.hardware.fixed.arithmetic import FixedPoint, Integers, rounded_shift, saturated
 from izhi.hardware.fixed.neuron import IntegerNeuron
@@ -228,22 +226,26 @@ class IntegerNetwork(HardwareNetwork):
 
 @dataclass(frozen=True)
 class IntegerTrace:
-    """States of each layer over time: accumulator, current, v, u and spikes, (T, batch, N) each."""
+    """What each layer computes over time: accumulator, current and spikes, (T, batch, N), and the states.
 
-    accumulator: list[Integers] = field(default_factory=list)
-    current: list[Integers] = field(default_factory=list)
-    v: list[Integers] = field(default_factory=list)
-    u: list[Integers] = field(default_factory=list)
-    spikes: list[Integers] = field(default_factory=list)
+    Attributes:
+        states: (T, states, batch, N) of each layer.
+    """
 
+    accumulator: list[Integers]
+    current: list[Integers]
+    states: list[Integers]
+    spikes: list[Integers]
 
-#: The kinds of neurons that hardware has, from the registry of neurons, as files have them.
-NEURONS: Mapping[str, type[IntegerNeuron]] = {
-    kind.kind: kind
-    for entry in sorted(spec.NEURONS.values(), key=lambda entry: entry.name)
-    if "integers" in entry.executors
-    for kind in entry.load("integers")
-}
+    @property
+    def v(self) -> list[Integers]:
+        """The membrane potential, (T, batch, N)."""
+        return [z[:, 0] for z in self.states]
+
+    @property
+    def u(self) -> list[Integers]:
+        """The second state, (T, batch, N); 0 for neurons with one."""
+        return [z[:, 1] if z.shape[1] > 1 else np.zeros_like(z[:, 0]) for z in self.states]
 
 
 @dataclass(frozen=True)
@@ -324,11 +326,10 @@ class _LayerRun:
         total = layer.accumulated(x, self.last)
         self.sums = layer.filtered(total, self.sums)
         current = layer.current(self.sums)
-        v, u, self.last = layer.neuron.step(*self.state, current)
-        self.state = v, u
+        self.state, self.last = layer.neuron.step(self.state, current)
         self.spikes.append(self.last.astype(np.uint8))
         if self.traces:
-            self.trace.append((total, current, v, u, self.last))
+            self.trace.append((total, current, self.state, self.last))
         return self.last
 
 

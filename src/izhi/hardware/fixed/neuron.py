@@ -1,39 +1,39 @@
 """The neurons in integers: what the hardware computes in each time step, operation by operation.
 
-A kind of neuron is a class here, all that the hardware knows of it, and the function of its step, which numpy runs on
-arrays and Numba compiles for single numbers. Kinds are listed by the executor "integers" of a neuron's entry in
-``izhi.spec``; artifact, integer model, core and energy estimate read the class.
+A kind of neuron is a step in integers, which is derived from the neuron's equation (``izhi.equation.integers``), and
+what the hardware knows besides. Artifact, integer model, core and energy estimate are written from the step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import make_dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from izhi.equation import izhikevich, lif
-from izhi.equation.equation import Equation
-from izhi.equation.integers import integer_step
-from izhi.hardware.fixed.arithmetic import Booleans, FixedPoint, Integers, chosen, rounded_shift, saturated
+from izhi.equation import Equation, izhikevich, lif
+from izhi.equation.graph import Symbol, in_order, number_of
+from izhi.equation.integers import FRACTION, IntegerStep, integer_step
+from izhi.hardware.fixed.arithmetic import Booleans, FixedPoint, Integers, aligned, chosen, rounded_shift, saturated
 from izhi.spec import ORDERS
 
-#: v, u and whether the neuron fires.
-Update = tuple[Integers, Integers, Booleans]
+#: Words of a step in numpy and in compiled code.
+_WORDS: dict[str, Callable[..., Any]] = {
+    "rounded_shift": rounded_shift, "aligned": aligned, "saturated": saturated, "chosen": chosen, "clamped": np.clip,
+}  # fmt: skip
 
 
-class NeuronFormats(NamedTuple):
-    """Number formats of a neuron.
+class NeuronFormats(dict[str, FixedPoint]):
+    """Formats of the states by name; names are attributes as well."""
 
-    Attributes:
-        v, u: of the states; I is in the format of v.
-        fraction: F, bits behind the point of the coefficients.
-    """
-
-    v: FixedPoint
-    u: FixedPoint
-    fraction: int
+    def __getattr__(self, name: str) -> FixedPoint:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"there is no state {name}; there are {', '.join(self)}") from None
 
 
 class IntegerNeuron:
@@ -41,52 +41,51 @@ class IntegerNeuron:
 
     Attributes:
         kind: its name.
-        states: those of v and u that it has.
-        coefficients: names of the constants that a step takes, (N,) each.
-        initial: the initial states among its constants, of v0 and u0; other states begin at 0.
-        held: constants that become a state, and which state; its format must hold them.
+        step: its time step; constants of the step are attributes, (N,) each.
+        initial: the initial states among its constants, such as v0; other states begin at 0.
         natural: constants that must be 0 or more.
-        products: factors of each product of a step: states, coefficients, and q for v², without that of the current.
         format_version: the first version of artifacts that can hold it.
-        datapath: "module:function" that adds a step's stages to the pipeline of a core.
-        update: v, u and whether it fires, of v, u, I, the formats and the coefficients in their order.
-        v_format: of v, and of I.
+        update: the step as a function, see ``IntegerStep.function``.
         fraction: of the coefficients.
     """
 
     kind: ClassVar[str]
-    states: ClassVar[tuple[str, ...]]
-    coefficients: ClassVar[tuple[str, ...]]
-    initial: ClassVar[tuple[str, ...]] = ()
-    held: ClassVar[Mapping[str, str]] = {}
-    natural: ClassVar[tuple[str, ...]] = ()
-    products: ClassVar[tuple[tuple[str, str], ...]]
-    format_version: ClassVar[int] = 3
-    datapath: ClassVar[str]
-    update: ClassVar[Callable[..., Update]]
-    v_format: FixedPoint
+    operations: ClassVar[IntegerStep]
+    initial: ClassVar[tuple[str, ...]]
+    natural: ClassVar[tuple[str, ...]]
+    format_version: ClassVar[int]
+    update: ClassVar[Callable[..., Booleans]]
     fraction: int
+
+    @classmethod
+    def states(cls) -> tuple[str, ...]:
+        """Names of the states, the membrane potential first."""
+        return cls.operations.states
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """Names of all constants, in the order in which hardware stores them."""
-        return (*cls.coefficients, *cls.initial)
+        return (*(x.name for x in cls.operations.constants), *cls.initial)
+
+    @classmethod
+    def held(cls) -> dict[str, str]:
+        """Constants that take the place of a state, whose format must hold them, and which state."""
+        of_step = {x.name: x.of for x in cls.operations.constants if x.name in cls.operations.selected}
+        return {**of_step, **{f"{name}0": name for name in cls.states() if f"{name}0" in cls.initial}}
 
     @classmethod
     def of(cls, formats: Mapping[str, FixedPoint], fraction: int, constants: Mapping[str, Integers]) -> IntegerNeuron:
-        """Neurons of the formats of ``states`` and of ``constants``, both by name."""
-        named: dict[str, Any] = {f"{state}_format": formats[state] for state in cls.states}
-        named.update(constants, fraction=fraction)
-        return cls(**named)
+        """Neurons of the formats of the states and of ``constants``, both by name."""
+        return cls(**{f"{name}_format": formats[name] for name in cls.states()}, fraction=fraction, **constants)  # type: ignore[call-arg]
 
     def with_values(self, constants: Mapping[str, Integers]) -> IntegerNeuron:
         """Neurons of the same formats with all their ``constants``, by name."""
-        return type(self).of(self.formats._asdict(), self.fraction, constants)
+        return type(self).of(self.formats, self.fraction, constants)
 
     @property
     def formats(self) -> NeuronFormats:
-        """Of the states; neurons without u have the format of v in its place."""
-        return NeuronFormats(self.v_format, self.v_format, self.fraction)
+        """Of the states, by name; the input has that of the first."""
+        return NeuronFormats({name: getattr(self, f"{name}_format") for name in self.states()})
 
     @property
     def values(self) -> dict[str, Integers]:
@@ -94,195 +93,148 @@ class IntegerNeuron:
         return {name: getattr(self, name) for name in self.names()}
 
     @property
-    def arguments(self) -> tuple[Integers, ...]:
-        """Arguments of ``update`` behind the formats."""
-        return tuple(getattr(self, name) for name in self.coefficients)
+    def arguments(self) -> tuple[tuple[FixedPoint, ...], int, tuple[Integers, ...]]:
+        """Arguments of ``update`` behind states and current."""
+        constants = tuple(getattr(self, x.name) for x in self.operations.constants)
+        return tuple(self.formats.values()), self.fraction, constants
 
-    @property
-    def sums(self) -> dict[str, int]:
-        """The greatest magnitude of each sum that a step rounds, by its formula."""
-        raise NotImplementedError
+    def start(self, batch: int) -> Integers:
+        """States before the first step, (states, batch, N)."""
+        count = len(next(iter(self.values.values())))
+        z = np.zeros((len(self.states()), batch, count), np.int64)
+        for state, name in zip(z, self.states(), strict=True):
+            if f"{name}0" in self.initial:
+                state[:] = getattr(self, f"{name}0")
+        return z
 
-    def start(self, batch: int) -> tuple[Integers, Integers]:
-        """v and u before the first step, (batch, N) each; 0 for a state that they lack."""
-        zeros = np.zeros((batch, len(self.arguments[0])), np.int64)
-        v, u = (zeros + getattr(self, name) if name in self.initial else zeros.copy() for name in ("v0", "u0"))
-        return v, u
+    def step(self, z: Integers, current: Integers) -> tuple[Integers, Integers]:
+        """States (states, batch, N) and spikes (batch, N), 0 or 1, after a step of current (batch, N)."""
+        after = z.copy()
+        fired = type(self).update(after, current, *self.arguments)
+        return after, fired.astype(np.int64)
 
-    def step(self, v: Integers, u: Integers, current: Integers) -> tuple[Integers, Integers, Integers]:
-        """v, u and spikes (0 or 1) after a step; all (batch, N)."""
-        v, u, fired = type(self).update(v, u, current, self.formats, *self.arguments)
-        return v, u, fired.astype(np.int64)
+    def sums(self, current: FixedPoint) -> dict[str, int]:
+        """The greatest magnitude of each sum that a step rounds, by its formula.
 
-
-def _greatest(*terms: tuple[Integers, int]) -> int:
-    """The greatest magnitude of a sum of constants (N,), each times a number of some magnitude."""
-    # Integers of Python, since those of numpy could overflow.
-    columns = [[abs(value) * magnitude for value in constant.tolist()] for constant, magnitude in terms]
-    return max(map(sum, zip(*columns, strict=True)))
-
-
-def _step_of(equation: Equation, constants: Sequence[str], bias: str | None = None) -> Callable[..., Update]:
-    """The step of an equation, derived by the rules of rounding of ``izhi.equation.fixed_point``."""
-    words: dict[str, Callable[..., Any]] = {"rounded_shift": rounded_shift, "saturated": saturated, "chosen": chosen}
-    return integer_step(equation, constants, words, bias)
+        Args:
+            current: the format of the input.
+        """
+        columns = np.unique(np.stack(np.broadcast_arrays(*self.arguments[2])), axis=1)
+        constants = dict(zip((x.name for x in self.operations.constants), columns.tolist(), strict=True))
+        greatest = _Greatest(self, current, constants)
+        return {formula(x.args[0]): max(greatest[x.args[0]]) for x in self.operations.nodes if _is_bounded(x)}
 
 
-@dataclass(frozen=True)
-class IzhikevichNeuron(IntegerNeuron):
-    """Quadratic neurons in the event order of the FPGA IP.
+def _is_bounded(x: Symbol) -> bool:
+    """Whether an operation rounds a sum that could leave 64 bits; products of two states cannot."""
+    is_of_states = x.op == "shift" and x.value != FRACTION and all(y.op == "variable" for y in x.args[0].args)
+    return x.op == "shift" and not is_of_states
 
-        fired = v ≥ threshold
-        fired:      v ← c,   u ← sat(u + d)
-        otherwise:  q = round(v·v / 2^Fv)
-                    v ← sat(v + I + round((a1·q + a2·v + a3·u + a4) / 2^F))
-                    u ← sat(u + round((b1·v + b2·u + b3) / 2^F))      with the new v
 
-    A neuron fires in the step after the one that brought v to the threshold.
+class _Greatest:
+    """The greatest magnitude of each operation of a step, for each neuron; integers of Python never overflow."""
 
-    Attributes:
-        v_format, u_format: of the states; Fv is the fraction of v. I is in the format of v.
-        fraction: F, of the coefficients of the two sums.
-        a1 … b3: coefficients, (N,) each, scaled so that the sums have the fraction F of v or u.
-        c, threshold: (N,), in the format of v.
-        d: (N,), in the format of u.
-        v0, u0: before the first step, (N,).
+    def __init__(self, neuron: IntegerNeuron, current: FixedPoint, constants: Mapping[str, list[int]]) -> None:
+        self._formats, self._fraction = neuron.formats, neuron.fraction
+        self._count = len(next(iter(constants.values())))
+        self._known = {name: [abs(x) for x in values] for name, values in constants.items()}
+        self._known |= {name: self._constant(-number.lowest) for name, number in neuron.formats.items()}
+        self._known["current"] = self._constant(-current.lowest)
+        self._of: dict[Symbol, list[int]] = {}
+        for node in neuron.operations.nodes:
+            if node.kind != "condition":
+                self._of[node] = self._magnitude(node, [self._of[x] for x in node.args if x in self._of])
+
+    def __getitem__(self, node: Symbol) -> list[int]:
+        return self._of[node]
+
+    def _constant(self, value: int) -> list[int]:
+        return [value] * self._count
+
+    def _magnitude(self, node: Symbol, args: list[list[int]]) -> list[int]:
+        if node.op == "variable":
+            return self._known[str(node.value)]
+        if node.op == "constant":
+            return self._constant(abs(int(number_of(node))))
+        if node.op == "saturated":
+            return self._constant(-self._formats[str(node.value)].lowest)
+        if node.op in ("+", "-"):
+            return [a + b for a, b in zip(*args, strict=True)]
+        if node.op == "*":
+            return [a * b for a, b in zip(*args, strict=True)]
+        if node.op in ("shift", "aligned"):
+            fractions = [
+                self._fraction if x == FRACTION else self._formats[x].fraction for x in str(node.value).split()
+            ]
+            if node.op == "aligned":
+                return [x << max(0, self._fraction + fractions[0] - fractions[1]) for x in args[0]]
+            return [(x + ((1 << fractions[0]) >> 1)) >> fractions[0] for x in args[0]]
+        return [max(values) for values in zip(*args, strict=True)]
+
+
+def formula(node: Symbol) -> str:
+    """A sum as text; q is a rounded product of states."""
+    if node.op in ("+", "-", "*"):
+        a, b = map(formula, node.args)
+        return f"{a}·{b}" if node.op == "*" else f"{a} {'+' if node.op == '+' else '−'} {b}"
+    if node.op == "shift":
+        return "q" if node.value != FRACTION else f"({formula(node.args[0])})"
+    names = [str(x.value) for x in in_order([node]) if x.op == "variable"]
+    return f"−{formula(node.args[0])}" if node.op == "negative" else str(node.value or names[0])
+
+
+@cache
+def neuron_kind(
+    name: str, step: IntegerStep, initial: tuple[str, ...] = (), natural: tuple[str, ...] = (), version: int = 4
+) -> type[IntegerNeuron]:
+    """A kind of neuron, a frozen dataclass: formats of the states, fraction, constants, initial states.
+
+    Args:
+        name: of the kind.
+        step: in integers.
+        initial, natural, version: attributes of ``IntegerNeuron``.
     """
-
-    kind = "izhikevich"
-    states = ("v", "u")
-    coefficients = ("a1", "a2", "a3", "a4", "b1", "b2", "b3", "c", "d", "threshold")
-    initial = ("v0", "u0")
-    held: ClassVar[Mapping[str, str]] = {"c": "v", "v0": "v", "u0": "u"}
-    products = (("v", "v"), ("a1", "q"), ("a2", "v"), ("a3", "u"), ("b2", "u"), ("b1", "v"))
-    format_version = 1
-    datapath = "izhi.hardware.core.datapaths:izhikevich"
-    update = staticmethod(_step_of(izhikevich(ORDERS["fpga-ip"]), coefficients))
-
-    v_format: FixedPoint
-    u_format: FixedPoint
-    fraction: int
-    a1: Integers
-    a2: Integers
-    a3: Integers
-    a4: Integers
-    b1: Integers
-    b2: Integers
-    b3: Integers
-    c: Integers
-    d: Integers
-    threshold: Integers
-    v0: Integers
-    u0: Integers
-
-    @property
-    def formats(self) -> NeuronFormats:
-        return NeuronFormats(self.v_format, self.u_format, self.fraction)
-
-    @property
-    def sums(self) -> dict[str, int]:
-        v, u = -self.v_format.lowest, -self.u_format.lowest
-        q = int(rounded_shift(np.int64(v * v), self.v_format.fraction))
-        return {
-            "a1·q + a2·v + a3·u + a4": _greatest((self.a1, q), (self.a2, v), (self.a3, u), (self.a4, 1)),
-            "b1·v + b2·u + b3": _greatest((self.b1, v), (self.b2, u), (self.b3, 1)),
-        }
+    fields: list[Any] = [(f"{state}_format", FixedPoint) for state in step.states]
+    fields += [("fraction", int), *((x, Integers) for x in (*(c.name for c in step.constants), *initial))]
+    namespace = {
+        "__doc__": f"Neurons of the kind {name}.", "kind": name, "operations": step, "initial": initial,
+        "natural": natural, "format_version": version, "update": staticmethod(step.function(_WORDS)),
+    }  # fmt: skip
+    made = make_dataclass("IntegerNeuronOfKind", fields, bases=(IntegerNeuron,), namespace=namespace, frozen=True)
+    return cast(type[IntegerNeuron], made)
 
 
-@dataclass(frozen=True)
-class LIFNeuron(IntegerNeuron):
-    """Leaky integrate-and-fire neurons; the reset follows in the step after the spike.
+_FPGA_IP = izhikevich(ORDERS["fpga-ip"])
+_SUBTRACT, _ZERO, _SOFT, _VALUE = (lif(reset, True) for reset in ("subtract", "zero", "soft", "value"))
+#: Quadratic neurons in the event order of the FPGA IP, which fire in the step after the one that brought v to the
+#: threshold: q = round(v·v / 2^Fv),
+#:     fired = v ≥ threshold
+#:     fired:      v ← c,   u ← sat(u + d)
+#:     otherwise:  v ← sat(v + I + round((a1·q + a2·v + a3·u + a4) / 2^F))
+#:                 u ← sat(u + round((b1·v + b2·u + b3) / 2^F))      with the new v
+IzhikevichNeuron: Any = neuron_kind("izhikevich", integer_step(_FPGA_IP), ("v0", "u0"), (), 1)
+#: Leaky integrate-and-fire neurons, whose reset follows in the step after the spike:
+#:     v ← sat(I + round((beta·v + bias) / 2^F) − (threshold if v > threshold))
+#: and the others, of the v at the beginning of the step: 0, v − threshold or reset if it is above the threshold.
+LIFNeuron: Any = neuron_kind("lif", integer_step(_SUBTRACT), version=1)
+ZeroingLIFNeuron: Any = neuron_kind("lif-zero", integer_step(_ZERO), version=3)
+SoftLIFNeuron: Any = neuron_kind("lif-soft", integer_step(_SOFT), natural=("threshold",), version=3)
+ValueLIFNeuron: Any = neuron_kind("lif-value", integer_step(_VALUE, (("v_reset", "reset"),)), version=3)
 
-        above = v > threshold
-        v ← sat(I + round((beta·v + bias) / 2^F) − above·threshold)
-        spike = v > threshold
+#: The kinds that every file can name, by their names.
+NEURONS: Mapping[str, type[IntegerNeuron]] = MappingProxyType({
+    x.kind: x for x in (IzhikevichNeuron, LIFNeuron, SoftLIFNeuron, ValueLIFNeuron, ZeroingLIFNeuron)
+})  # fmt: skip
+_KINDS = {
+    _FPGA_IP: IzhikevichNeuron, _SUBTRACT: LIFNeuron, _ZERO: ZeroingLIFNeuron, _SOFT: SoftLIFNeuron,
+    _VALUE: ValueLIFNeuron,
+}  # fmt: skip
 
-    Attributes:
-        v_format: of the state and of I.
-        fraction: F, of beta and bias.
-        beta, bias: (N,).
-        threshold: (N,), in the format of v.
+
+def kind_of(equation: Equation, initial: tuple[str, ...]) -> type[IntegerNeuron]:
+    """The kind of neurons of an equation.
+
+    Raises:
+        EquationError: for an operation that integers do not have.
     """
-
-    kind = "lif"
-    states = ("v",)
-    coefficients: ClassVar[tuple[str, ...]] = ("beta", "bias", "threshold")
-    products = (("beta", "v"),)
-    format_version = 1
-    datapath = "izhi.hardware.core.datapaths:lif"
-    update: ClassVar[Callable[..., Update]] = staticmethod(_step_of(lif("subtract", True), coefficients, "bias"))
-
-    v_format: FixedPoint
-    fraction: int
-    beta: Integers
-    bias: Integers
-    threshold: Integers
-
-    @property
-    def sums(self) -> dict[str, int]:
-        return {"beta·v + bias": _greatest((self.beta, -self.v_format.lowest), (self.bias, 1))}
-
-
-@dataclass(frozen=True)
-class ZeroingLIFNeuron(LIFNeuron):
-    """Leaky integrate-and-fire neurons that are reset to 0 in the step after a spike.
-
-        kept = 0 if v > threshold else v
-        v ← sat(I + round((beta·kept + bias) / 2^F))
-        spike = v > threshold
-
-    Attributes:
-        as those of ``LIFNeuron``.
-    """
-
-    kind = "lif-zero"
-    format_version = 3
-    datapath = "izhi.hardware.core.datapaths:zeroing_lif"
-    update = staticmethod(_step_of(lif("zero", True), LIFNeuron.coefficients, "bias"))
-
-
-@dataclass(frozen=True)
-class SoftLIFNeuron(LIFNeuron):
-    """Leaky integrate-and-fire neurons that lose the threshold before they decay, in the step after a spike.
-
-        kept = v − threshold if v > threshold else v
-        v ← sat(I + round((beta·kept + bias) / 2^F))
-        spike = v > threshold
-
-    Attributes:
-        threshold: (N,), in the format of v, 0 or more, so that kept is in it as well; the others are those of
-            ``LIFNeuron``.
-    """
-
-    kind = "lif-soft"
-    format_version = 3
-    datapath = "izhi.hardware.core.datapaths:soft_lif"
-    natural = ("threshold",)
-    update = staticmethod(_step_of(lif("soft", True), LIFNeuron.coefficients, "bias"))
-
-
-@dataclass(frozen=True)
-class ValueLIFNeuron(LIFNeuron):
-    """Leaky integrate-and-fire neurons that are reset to a value in the step after a spike.
-
-        kept = reset if v > threshold else v
-        v ← sat(I + round((beta·kept + bias) / 2^F))
-        spike = v > threshold
-
-    Attributes:
-        reset: (N,), in the format of v; the others are those of ``LIFNeuron``.
-    """
-
-    kind = "lif-value"
-    format_version = 3
-    datapath = "izhi.hardware.core.datapaths:value_lif"
-    coefficients = ("beta", "bias", "threshold", "reset")
-    held: ClassVar[Mapping[str, str]] = {"reset": "v"}
-    update = staticmethod(_step_of(lif("value", True), ("beta", "bias", "threshold", "v_reset"), "bias"))
-
-    reset: Integers
-
-
-#: Kinds of the neurons of ``izhi.spec``, by their executor "integers".
-IZHIKEVICH: tuple[type[IntegerNeuron], ...] = (IzhikevichNeuron,)
-LIF: tuple[type[IntegerNeuron], ...] = (LIFNeuron, SoftLIFNeuron, ZeroingLIFNeuron, ValueLIFNeuron)
+    return _KINDS.get(equation) or neuron_kind(equation.name, integer_step(equation), initial)

@@ -30,13 +30,15 @@ def _forward(plan: Plan) -> Any:
     def forward(  # type: ignore[no-untyped-def]
         x, y, bias, p, first, spikes, kept, last, steps, lanes, width, bias_width, keep_every,
         dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
-        decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
-        trace_scale, trace_unit, trace_low, trace_high, block: tl.constexpr,
+        decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high,
+        third_scale, third_unit, third_low, third_high, fourth_scale, fourth_unit, fourth_low, fourth_high,
+        i_low, i_high, trace_scale, trace_unit, trace_low, trace_high, block: tl.constexpr,
     ):  # fmt: skip
         s = (
             dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
-            decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
-            trace_scale, trace_unit, trace_low, trace_high,
+            decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high,
+            third_scale, third_unit, third_low, third_high, fourth_scale, fourth_unit, fourth_low, fourth_high,
+            i_low, i_high, trace_scale, trace_unit, trace_low, trace_high,
         )  # fmt: skip
         lanes = tl.cast(lanes, tl.int64)  # a step of them, times steps, may not fit 32 bits
         lane = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
@@ -74,13 +76,15 @@ def _backward(plan: Plan) -> Any:
         grad_x, grad_y, grad_first, grad_bias, grad_p,
         steps, lanes, width, bias_width, keep_every,
         dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
-        decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
-        trace_scale, trace_unit, trace_low, trace_high, block: tl.constexpr,
+        decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high,
+        third_scale, third_unit, third_low, third_high, fourth_scale, fourth_unit, fourth_low, fourth_high,
+        i_low, i_high, trace_scale, trace_unit, trace_low, trace_high, block: tl.constexpr,
     ):  # fmt: skip
         s = (
             dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
-            decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
-            trace_scale, trace_unit, trace_low, trace_high,
+            decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high,
+            third_scale, third_unit, third_low, third_high, fourth_scale, fourth_unit, fourth_low, fourth_high,
+            i_low, i_high, trace_scale, trace_unit, trace_low, trace_high,
         )  # fmt: skip
         lanes = tl.cast(lanes, tl.int64)  # a step of them, times steps, may not fit 32 bits
         lane = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)

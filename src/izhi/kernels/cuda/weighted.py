@@ -35,13 +35,15 @@ def _forward(plan: Plan) -> Any:
         gathered, places, counts, rows, bias, p, first, fired, currents, kept, last,
         steps, batch, chunks, inputs, room, neurons, width, keep,
         dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
-        decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
-        trace_scale, trace_unit, trace_low, trace_high, block: tl.constexpr, group: tl.constexpr,
+        decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high,
+        third_scale, third_unit, third_low, third_high, fourth_scale, fourth_unit, fourth_low, fourth_high,
+        i_low, i_high, trace_scale, trace_unit, trace_low, trace_high, block: tl.constexpr, group: tl.constexpr,
     ):  # fmt: skip
         s = (
             dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
-            decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high, i_low, i_high,
-            trace_scale, trace_unit, trace_low, trace_high,
+            decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high,
+            third_scale, third_unit, third_low, third_high, fourth_scale, fourth_unit, fourth_low, fourth_high,
+            i_low, i_high, trace_scale, trace_unit, trace_low, trace_high,
         )  # fmt: skip
         sample = tl.program_id(0).to(tl.int64)
         neuron = tl.program_id(1) * block + tl.arange(0, block)
