@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             usual = [quant.state_quant(num_bits=bits, threshold=t) for t in thresholds]
             fitted = [
                 quant.state_quant(num_bits=bits, threshold=t, lower_limit=v / t - 1, upper_limit=v / t - 1)
-                for t, (v, *_) in zip(thresholds, ranges, strict=True)
+                for t, ((v, *_), _) in zip(thresholds, ranges, strict=True)
             ]  # fmt: skip
             found = [in_izhi(a.run, bits), *(in_snntorch(run, q) for q in (usual, fitted))]
             print(f"| {bits} | " + " | ".join(f"{100 * x:.2f}" for x in found) + " |", flush=True)

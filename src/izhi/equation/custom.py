@@ -11,6 +11,7 @@ from izhi.equation.derivative import gradients
 from izhi.equation.emit import operations
 from izhi.equation.equation import Equation, Input, Names, StateFunction
 from izhi.equation.graph import StepGraph, Symbol
+from izhi.equation.integers import integer_step
 from izhi.errors import EquationError, SettingError, unknown
 from izhi.spec import Coefficient, CustomSpec, NeuronEntry, entry_of, register_again
 
@@ -30,6 +31,7 @@ class NeuronModel:
         initial: states before the first step, by name; others begin at 0.
         bounds: limits of learned parameters.
         equation: of a time step.
+        refused: executors that cannot run the step, "integers" for hardware, and why.
     """
 
     reference: str
@@ -39,6 +41,7 @@ class NeuronModel:
     initial: Mapping[str, float]
     bounds: Mapping[str, tuple[float, float]]
     equation: Equation = field(init=False, repr=False)
+    refused: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         step = Equation(
@@ -123,6 +126,8 @@ def neuron(
     for name in (*names, *values):
         if not name.isidentifier() or names.count(name) + (name in values) > 1:
             raise SettingError(f"a state or parameter is {name!r}, expected names of Python, each once")
+        if name.startswith("_"):
+            raise SettingError(f"a state or parameter is {name!r}, expected a name without a _ in front")
     if "v" in names[1:]:
         raise SettingError(f"states are {', '.join(names)}, expected the membrane potential v first")
 
@@ -145,6 +150,10 @@ def _register(model: NeuronModel) -> None:
     p = Names({name: graph.variable(f"p_{name}") for name in model.parameters})
     results = equation.step(states, Input(graph.variable("I")), p, Names({}), None)
     gradients(dict.fromkeys(results, 1.0), (*states, *vars(p).values()), lambda x: x)
+    try:
+        integer_step(equation)
+    except EquationError as error:
+        model.refused["integers"] = str(error)
     counted = operations(results)
     _MODELS[model.reference] = model
     register_again(

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from izhi.equation.graph import Operand, Symbol
 
+#: Names of the constants that an equation may read, beside the limits v_low and v_high of v.
+CONSTANTS = ("dt", "substep", "jacobian_limit", "per_span")
 #: What is done to a state after the integration, besides the equation; see ``Equation``.
 StateFunction: TypeAlias = Callable[[Symbol], Symbol]
 
@@ -39,8 +41,6 @@ class Equation:
         step: (states, input, coefficients p, constants k, function of states or None) → (*states after, spike).
             p and k have an attribute for each name.
         origin: the function that makes it, and its arguments, by which it is pickled; they make the same object again.
-        gain: the coefficient that multiplies the input, which hardware includes in the factor of its sums; dt is in
-            hardware's constants then. "" for none.
     """
 
     name: str
@@ -48,7 +48,6 @@ class Equation:
     coefficients: tuple[str, ...]
     step: Callable[[tuple[Symbol, ...], Input, Any, Any, StateFunction | None], tuple[Symbol, ...]]
     origin: tuple[Callable[..., Equation], tuple[Any, ...]]
-    gain: str = ""
 
     def __reduce__(self) -> tuple[Callable[..., Equation], tuple[Any, ...]]:
         return self.origin
@@ -64,4 +63,4 @@ class Names:
         raise AttributeError(f"there is no {name}; there are {', '.join(self.__dict__)}")
 
 
-__all__ = ["Equation", "Input", "Names", "StateFunction"]
+__all__ = ["CONSTANTS", "Equation", "Input", "Names", "StateFunction"]

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from typing import Literal, NamedTuple, Protocol
@@ -122,6 +122,7 @@ class FixedPointStep(NamedTuple):
         constants: what the step takes of each neuron, in the order of the hardware.
         symbols: of the constants, by name.
         bias: the constant that contains the bias of the input and is added to products; None if there is none.
+        factor: coefficients that multiply the input wherever it is; hardware includes them in the factor of its sums.
     """
 
     after: tuple[Symbol, ...]
@@ -129,6 +130,7 @@ class FixedPointStep(NamedTuple):
     constants: tuple[Constant, ...]
     symbols: Mapping[str, Symbol]
     bias: str | None
+    factor: Symbol | None
 
 
 class _Term(NamedTuple):
@@ -153,18 +155,24 @@ class _Rounding:
         equation, graph: of the step.
         arithmetic: in which it is written.
         roots: the states after the step, and the spike.
+        current: the input, multiplied by its factor.
         bias: of the input.
+        factor: of the input; None if it has none, or if it is not known yet.
         known: what is computed already, states before the step and the input among it, and its format.
         constants: by what they are; their symbols.
+        factors: what multiplies the input, in each of its places; None for nothing.
     """
 
     equation: Equation
     graph: StepGraph
     arithmetic: Arithmetic
     roots: tuple[Symbol, ...]
+    current: Symbol
     bias: Symbol
+    factor: Symbol | None
     known: dict[Symbol, tuple[Symbol, str]] = field(default_factory=dict)
     constants: dict[Constant, Symbol] = field(default_factory=dict)
+    factors: set[Symbol | None] = field(default_factory=set)
 
     @cached_property
     def _uses(self) -> Counter[Symbol]:
@@ -251,7 +259,7 @@ class _Rounding:
     def _sum(self, node: Symbol, of: str) -> Symbol:
         """A sum, whose products with coefficients are rounded together."""
         limits = dict[Symbol, Symbol]()
-        terms = self._terms(node, limits, is_root=True)
+        terms = [self._of_input(t) for t in self._terms(node, limits, is_root=True)]
         rounds = any(t.states and not self._is_exact(t, of) for t in terms)
         exact, total = self.graph.lift(0.0), self.graph.lift(0.0)
         offsets = [t for t in terms if not (t.states or t.gates)]
@@ -271,16 +279,32 @@ class _Rounding:
                 total = _added(total, t.number, self._gated(product, t))
         if offsets:
             sign = math.copysign(1.0, offsets[0].number) if len(offsets) == 1 else 1.0
-            scaled = ((sign * t.number, self._coefficient(t)) for t in offsets)
-            offset = reduce(
-                lambda total, t: _added(total, t[0], self.graph.product(abs(t[0]), t[1])), scaled, self.graph.lift(0.0)
-            )
-            constant = self.arithmetic.exact(self._constant(offset, "addend" if rounds else "value", of), node)
+            named = self._offset([t for t in offsets if self.bias not in in_order([self._coefficient(t)])], sign)
+            symbol = self._constant(self._offset(offsets, sign), "addend" if rounds else "value", of, named=named)
+            constant = self.arithmetic.exact(symbol, node)
             total, exact = (_added(total, sign, constant), exact) if rounds else (total, _added(exact, sign, constant))
         result = exact if total.op == "constant" else self.graph.sum(exact, self.arithmetic.rounded(total, of))
         for x, limit in limits.items():
             result = self.graph.node("bounded", result, x, limit)
         return result
+
+    def _offset(self, terms: Iterable[_Term], sign: float) -> Symbol:
+        """The sum of coefficients alone, times a sign."""
+        total = self.graph.lift(0.0)
+        for t in terms:
+            total = _added(total, sign * t.number, self.graph.product(abs(t.number), self._coefficient(t)))
+        return total
+
+    def _of_input(self, t: _Term) -> _Term:
+        """A term without the factor of the input, which the input contains."""
+        if self.current not in t.states:
+            return t
+        is_alone = t.states == (self.current,) and not t.gates
+        factor = self.graph.product(abs(t.number), self._coefficient(t)) if is_alone else None
+        self.factors.add(None if factor is not None and factor.op == "constant" else factor)
+        if factor is None or factor is not self.factor:
+            return t
+        return _Term(math.copysign(1.0, t.number), None, t.states)
 
     def _is_exact(self, t: _Term, of: str) -> bool:
         """Whether a product with states has no coefficient, and the format of the sum."""
@@ -334,7 +358,7 @@ class _Rounding:
                         for x, ts in zip(node.args, (a, b), strict=True))  # fmt: skip
             return [s.times(t) for s in a for t in b]
         operation = "division by a state" if node.op == "/" else node.op
-        fail(f"{operation} is no operation of integers; write it with +, −, ·, select and clip")
+        fail(f"{operation} is no operation of integers; write it with +, −, ·, select and clip", node)
 
     def _of_gradient(self, node: Symbol) -> Symbol:
         """A number of the backward pass, which keeps its floating point."""
@@ -343,24 +367,25 @@ class _Rounding:
             return node
         return self._constant(node, "gradient", self.equation.states[0])
 
-    def _constant(self, expression: Symbol, role: Role, of: str, by: str = "") -> Symbol:
-        """The symbol of a constant; 0 is the same in every format."""
+    def _name(self, expression: Symbol) -> str | None:
+        """The parameter that an expression is, but for constants of the equation; "bias" for 0."""
+        nodes = in_order([expression])
+        if any(x.op not in ("variable", "*") for x in nodes):
+            return "bias" if expression.op == "constant" and not number_of(expression) else None
+        own = [str(x.value) for x in nodes if x.op == "variable" and not str(x.value).startswith("k_")]
+        return own[0].removeprefix("p_") if len(own) == 1 else None
+
+    def _constant(
+        self, expression: Symbol, role: Role, of: str, by: str = "", *, named: Symbol | None = None
+    ) -> Symbol:
+        """The symbol of a constant, named by ``named`` if that is a parameter; 0 is the same in every format."""
         if expression.op == "constant" and number_of(expression) == 0:
             return expression
         for constant, symbol in self.constants.items():
             if (constant.role, constant.of, constant.by, constant.expression) == (role, of, by, expression):
                 return symbol
-        own = {str(x.value) for x in in_order([expression]) if x.op == "variable" and x is not self.bias}
         usual = {"factor": f"{of}_of_{by}", "addend": f"{of}_offset", "value": f"{of}_level", "gradient": f"{of}_width"}
-        name = usual[role]
-        if not own and any(x is self.bias for x in in_order([expression])):
-            name = "bias"
-        elif (
-            len(own) == 1
-            and expression.op in ("variable", "+")
-            and not any(x.op not in ("variable", "+") for x in in_order([expression]))
-        ):
-            name = next(iter(own)).removeprefix("p_")
+        name = self._name(expression if named is None else named) or usual[role]
         used = {x.name for x in self.constants}
         name = next(x for x in (name, usual[role], *(f"{usual[role]}_{k}" for k in range(2, 99))) if x not in used)
         symbol = self.graph.variable(f"c_{name}", fixed=True)
@@ -394,26 +419,31 @@ def fixed_point_step(
         states: before the step, in their formats.
         current: the input without its bias, in the format of the first state.
         arithmetic: in which the step is written.
-        constants: of the backward pass, by name. dt and substep are 1, and states have no limits but their formats': a
-            gain is in the current already, and dt in the constants of the step.
+        constants: of the equation, by name; states have no limits but their formats'.
 
     Raises:
         EquationError: for an operation that integers do not have, with the line of the step's function.
     """
-    unlimited = {"dt": 1.0, "substep": 1.0, "v_low": -math.inf, "v_high": math.inf}
     p = {name: graph.variable(f"p_{name}", fixed=True) for name in equation.coefficients}
     bias = graph.variable("bias", fixed=True)
-    of_step = Names({**p, **({equation.gain: 1.0} if equation.gain else {})})
-    *after, fires = equation.step(states, Input(current + bias), of_step, Names({**constants, **unlimited}), None)
-    rounding = _Rounding(equation, graph, arithmetic, (*after, fires), bias)
-    for x, name in (*zip(states, equation.states, strict=True), (current, equation.states[0])):
-        rounding.known[x] = x, name
-    fixed = tuple(rounding.state(x, name) for x, name in zip(after, equation.states, strict=True))
-    spike = rounding.fires(fires)
+    k = Names({**constants, "v_low": -math.inf, "v_high": math.inf})
+    *after, fires = equation.step(states, Input(current + bias), Names(p), k, None)
+    known = {x: (x, name) for x, name in zip(states, equation.states, strict=True)}
+    known[current] = current, equation.states[0]
+
+    def rounded_with(factor: Symbol | None) -> tuple[_Rounding, tuple[Symbol, ...], Symbol]:
+        roots = (*after, fires)
+        rounding = _Rounding(equation, graph, arithmetic, roots, current, bias, factor, dict(known))
+        fixed = tuple(rounding.state(x, name) for x, name in zip(after, equation.states, strict=True))
+        return rounding, fixed, rounding.fires(fires)
+
+    rounding, fixed, spike = rounded_with(None)
+    if len(rounding.factors) == 1 and None not in rounding.factors:
+        rounding, fixed, spike = rounded_with(*rounding.factors)
     ordered = sorted(rounding.constants, key=lambda x: _order(x, equation))
     biased = [x.name for x in ordered if x.role == "addend" and bias in in_order([x.expression])]
     symbols = {x.name: rounding.constants[x] for x in ordered}
-    return FixedPointStep(fixed, spike, tuple(ordered), symbols, biased[0] if biased else None)
+    return FixedPointStep(fixed, spike, tuple(ordered), symbols, biased[0] if biased else None, rounding.factor)
 
 
 def _order(constant: Constant, equation: Equation) -> tuple[object, ...]:

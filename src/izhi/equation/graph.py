@@ -22,6 +22,10 @@ Kind = Literal["condition", "single", "double"]
 Operand: TypeAlias = "Symbol | float"
 #: Operations with a condition for a result.
 CONDITIONS = (">=", ">", "not", "and", "or")
+#: Modules whose lines are not those of a step's function.
+_OWN = {f"{__name__.rpartition('.')[0]}.{name}" for name in ("graph", "words", "fixed_point", "integers", "custom")}
+#: Operations that not every executor has.
+_IN_LINES = ("exp", "/")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -115,11 +119,13 @@ class StepGraph:
 
     Attributes:
         fixed: those that do not change from step to step: coefficients, constants, and what is made of them.
+        lines: the line of the step's function that wrote a function of numbers, such as exp, or a division.
     """
 
     def __init__(self) -> None:
         self._nodes: dict[tuple[object, ...], Symbol] = {}
         self.fixed: set[Symbol] = set()
+        self.lines: dict[Symbol, str] = {}
 
     def node(self, op: str, *operands: Operand, value: float | str | None = None, kind: Kind | None = None) -> Symbol:
         """The node of an operation; numbers among the operands become constants.
@@ -134,6 +140,8 @@ class StepGraph:
         key = (op, *map(id, args), value, kind)
         if key not in self._nodes:
             self._nodes[key] = made = Symbol(self, op, args, value, kind)
+            if op in _IN_LINES:
+                self.lines[made] = caller()
             if op == "constant" or (args and self.fixed.issuperset(args)):
                 self.fixed.add(made)
         return self._nodes[key]
@@ -236,13 +244,18 @@ def substitute(roots: Iterable[Symbol], replacements: Mapping[Symbol, Symbol]) -
     return rewritten(roots, lambda node, args: replacements.get(node, args))
 
 
-def fail(message: str) -> NoReturn:
-    """Raise an EquationError with the line of the step's function that is to blame."""
+def caller() -> str:
+    """The line that called this package: that of the step's function while it is recorded."""
     frame = sys._getframe(1)
-    package = frame.f_globals["__name__"].rpartition(".")[0]
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(package):
+    while frame.f_back is not None and frame.f_globals.get("__name__") in _OWN:
         frame = frame.f_back
-    raise EquationError(f"{frame.f_code.co_filename}:{frame.f_lineno}: {message}")
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def fail(message: str, node: Symbol | None = None) -> NoReturn:
+    """Raise an EquationError with the line of the step's function that is to blame, that of a node if it is known."""
+    known = None if node is None else node.graph.lines.get(node)
+    raise EquationError(f"{known or caller()}: {message}")
 
 
 __all__ = [

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 from izhi.equation.emit import Dialect, function, statements
-from izhi.equation.equation import Equation
+from izhi.equation.equation import CONSTANTS, Equation
 from izhi.equation.fixed_point import FixedPointStep, Role, fixed_point_step
-from izhi.equation.graph import CONDITIONS, Operand, StepGraph, Symbol, in_order, number_of, rewritten
-from izhi.equation.words import select
+from izhi.equation.graph import Operand, StepGraph, Symbol, in_order, number_of, rewritten
 from izhi.errors import EquationError, shown
 
 #: Operands of each operation of integers. Beside those of Python there are
@@ -23,6 +22,8 @@ OPERATIONS = {
     "variable": 0, "constant": 0, "+": 2, "-": 2, "*": 2, "negative": 1, "absolute": 1, "clip": 3, "select": 3,
     "shift": 1, "aligned": 1, "saturated": 1, ">=": 2, ">": 2, "not": 1, "and": 2, "or": 2,
 }  # fmt: skip
+#: The input, in the format of the first state, as a variable.
+INPUT = "_input"
 #: The fraction of the coefficients, as the value of a shift.
 FRACTION = "fraction"
 #: Most operations of a step that is read.
@@ -83,7 +84,7 @@ class IntegerStep:
     Attributes:
         states: names of the states, the membrane potential first.
         constants: what it takes of each neuron.
-        after: the states after the step; variables are named by states and constants, and "current" is the input.
+        after: the states after the step; variables are named by states and constants, and the input by ``INPUT``.
         spike: the condition on which the neuron fires.
     """
 
@@ -116,6 +117,12 @@ class IntegerStep:
         return frozenset(str(x.value) for x in operands if x.value in values)
 
     @cached_property
+    def compared(self) -> frozenset[str]:
+        """Constants that a state is compared with."""
+        operands = (x for node in self.nodes if node.op in (">=", ">") for x in node.args)
+        return frozenset(str(x.value) for x in operands if x.value in {c.name for c in self.constants})
+
+    @cached_property
     def nodes(self) -> list[Symbol]:
         """All operations, operands first."""
         return in_order(self.results)
@@ -132,7 +139,7 @@ class IntegerStep:
         names = {x: str(x.value) for x in self.nodes if x.op == "variable"}
         rows = {name: f"z[{k}]" for k, name in enumerate(self.states)}
         rows |= {x.name: f"constants[{k}]" for k, x in enumerate(self.constants)}
-        places = {x: "current" if str(x.value) == "current" else f"x_{x.value}" for x in names}
+        places = {x: "current" if x.value == INPUT else f"x_{x.value}" for x in names}
         # A state is copied, since it may be a view of what the step replaces.
         reads = [f"x_{name} = {rows[name]}{' + 0' * (name in self.states)}" for name in names.values() if name in rows]
         lines, (*after, fires) = statements(self.results, self._dialect, places)
@@ -181,15 +188,19 @@ class IntegerStep:
 
 @cache
 def integer_step(equation: Equation, names: tuple[tuple[str, str], ...] = ()) -> IntegerStep:
-    """The step of an equation in integers; ``names`` has those of constants that differ from the coefficient's.
+    """The step of an equation in integers; ``names`` has those of states and constants that have another name in it.
 
     Raises:
         EquationError: for an operation that integers do not have, with the line of the step's function.
     """
     graph, step = _fixed_point(equation)
-    other = dict(names)
+
+    def renamed(name: str) -> str:
+        return dict(names).get(name, name)
+
     constants = [c for c in step.constants if c.role != "gradient"]
-    variables = {step.symbols[c.name]: graph.variable(other.get(c.name, c.name)) for c in constants}
+    variables = {step.symbols[c.name]: graph.variable(renamed(c.name)) for c in constants}
+    variables |= {graph.variable(name): graph.variable(renamed(name)) for name in equation.states}
 
     def change(node: Symbol, args: tuple[Symbol, ...]) -> Symbol | tuple[Symbol, ...]:
         if node in variables:
@@ -201,11 +212,13 @@ def integer_step(equation: Equation, names: tuple[tuple[str, str], ...] = ()) ->
             return graph.node(">" if node.value == "strict" else ">=", *sides)
         if node.op == "select" and any(x.kind == "condition" for x in args[1:]):
             return _either(*args)
+        if node.op in ("shift", "aligned", "saturated"):
+            return graph.node(node.op, *args, value=" ".join(map(renamed, str(node.value).split())))
         return args
 
     *after, fires = rewritten((*step.after, step.spike), change)
-    own = tuple(IntegerConstant(other.get(c.name, c.name), c.role, c.of, c.by) for c in constants)
-    return IntegerStep(equation.states, own, tuple(after), fires)
+    own = tuple(IntegerConstant(renamed(c.name), c.role, renamed(c.of), renamed(c.by)) for c in constants)
+    return IntegerStep(tuple(map(renamed, equation.states)), own, tuple(after), fires)
 
 
 @cache
@@ -217,8 +230,8 @@ def fixed_point_constants(equation: Equation) -> FixedPointStep:
 def _fixed_point(equation: Equation) -> tuple[StepGraph, FixedPointStep]:
     graph = StepGraph()
     states = tuple(graph.variable(name) for name in equation.states)
-    of_gradient = {name: graph.variable(name, fixed=True) for name in ("jacobian_limit", "per_span")}
-    return graph, fixed_point_step(equation, graph, states, graph.variable("current"), _Integers(), of_gradient)
+    constants = {name: graph.variable(f"k_{name}", fixed=True) for name in CONSTANTS}
+    return graph, fixed_point_step(equation, graph, states, graph.variable(INPUT), _Integers(), constants)
 
 
 def _either(condition: Symbol, a: Symbol, b: Symbol) -> Symbol:
@@ -232,7 +245,7 @@ def _read(table: Mapping[str, object]) -> IntegerStep:
     states, listed, operations, results = (_list(table, name) for name in
                                            ("states", "constants", "operations", "results"))  # fmt: skip
     constants = tuple(IntegerConstant(*x) for x in listed)
-    names = [*states, *(x.name for x in constants), "current"]
+    names = [*states, *(x.name for x in constants), INPUT]
     if not states or len(set(names)) < len(names) or not all(isinstance(x, str) and x.isidentifier() for x in names):
         raise ValueError(f"names {shown(names)}, expected those of Python, each once")
     for x in constants:
@@ -275,12 +288,6 @@ def _is_valid(op: str, value: object, args: Sequence[Symbol], names: Sequence[st
     return value in allowed.get(op, [None])
 
 
-def products_of(step: IntegerStep) -> Iterator[Symbol]:
-    """The products of a step."""
-    return (x for x in step.nodes if x.op == "*")
-
-
 __all__ = [
-    "CONDITIONS", "FRACTION", "OPERATIONS", "IntegerConstant", "IntegerStep", "fixed_point_constants", "integer_step",
-    "products_of", "select",
+    "FRACTION", "INPUT", "OPERATIONS", "IntegerConstant", "IntegerStep", "fixed_point_constants", "integer_step",
 ]  # fmt: skip

@@ -58,7 +58,7 @@ def izhikevich(order: EventOrder) -> Equation:
             v, u = reset(v >= p.threshold, v, u)
         return v, u, fires
 
-    return Equation("izhikevich", ("v", "u"), COEFFICIENTS, step, (izhikevich, (order,)), "gain")
+    return Equation("izhikevich", ("v", "u"), COEFFICIENTS, step, (izhikevich, (order,)))
 
 
 __all__ = ["izhikevich"]

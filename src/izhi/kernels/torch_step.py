@@ -213,10 +213,15 @@ def neuron_step(form: StepForm, learns: bool) -> StepFunction:
 
 @cache
 def constants_function(equation: Equation) -> Callable[..., tuple[Tensor, ...]]:
-    """(coefficients, bias) → the constants of the fixed-point step, in the order of ``fixed_point_constants``."""
+    """(coefficients, constants, bias) → the constants of the fixed-point step in their order, and the input's factor.
+
+    ``z0`` gives those that are numbers their format.
+    """
     reads = [f"p_{name} = p[{k}]" for k, name in enumerate(equation.coefficients)]
-    roots = [x.expression for x in fixed_point_constants(equation).constants]
-    return _function("p, bias, z0", roots, reads, learns=True)
+    step = fixed_point_constants(equation)
+    roots = [x.expression for x in step.constants]
+    factor = roots[0].graph.constant(1.0) if step.factor is None else step.factor
+    return _function("p, k, bias, z0", [*roots, factor], [*reads, *_CONSTANTS], learns=True)
 
 
 @cache

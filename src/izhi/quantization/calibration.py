@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
+from izhi.equation.integers import integer_step
 from izhi.hardware.fixed import FixedPoint
 from izhi.kernels import Spikes, SynapticInput
+from izhi.kernels.torch_step import constants_function
 from izhi.network.layers import Layer
 from izhi.network.network import Network, walk
-from izhi.neurons import Neuron, NeuronState
+from izhi.neurons import Neuron
+from izhi.neurons.neuron import NeuronLayer
 from izhi.quantization.neurons import StateFormats, quantized_neuron
 
 #: The share of states within a format's range; larger ones saturate.
@@ -24,22 +28,35 @@ ROOM = 2.0
 WORTH_IT, NEGLIGIBLE = 0.9, 5e-3
 
 
-def ranges(network: Network, spikes: Spikes) -> list[tuple[float, float, float]]:
-    """Magnitudes that nearly all states of each layer stay below: v, u and a synapse's sums; 0 without such a state."""
-    magnitudes: list[tuple[float, float, float]] = []
+class Ranges(NamedTuple):
+    """Magnitudes that nearly all states of a layer stay below.
+
+    Attributes:
+        states: of each state of the neuron.
+        trace: of a synapse's sums; 0 without one.
+    """
+
+    states: tuple[float, ...]
+    trace: float
+
+
+def ranges(network: Network, spikes: Spikes) -> list[Ranges]:
+    """Magnitudes that nearly all states of each layer stay below."""
+    magnitudes: list[Ranges] = []
     with torch.no_grad():
         for layer, inputs in walk(network, spikes):
             if not isinstance(layer, Layer):
                 break
             drive, _ = layer.drive(inputs)
-            state: NeuronState | None = None
+            state: Any = None
             of_steps: list[Tensor] = []
             for t in range(len(drive.current)):
                 _, state = layer.neuron.step(drive.step(t), state)
-                u = getattr(state, "u", torch.zeros(1))
-                trace = state.memory.synapse[0] if state.memory.synapse else torch.zeros(1)
-                of_steps.append(torch.stack([_quantile(x) for x in (state.v, u, trace)]))
-            magnitudes.append(tuple(torch.stack(of_steps).amax(0).tolist()))
+                *own, memory = state
+                trace = memory.synapse[0] if memory.synapse else torch.zeros(1)
+                of_steps.append(torch.stack([_quantile(x) for x in (*own, trace)]))
+            *states, sums = torch.stack(of_steps).amax(0).tolist()
+            magnitudes.append(Ranges(tuple(states), sums))
     return magnitudes
 
 
@@ -69,45 +86,52 @@ def formats(network: Network, spikes: Spikes, width: int, *, fraction: int = 14)
     """
     chosen = []
     with torch.no_grad():
-        for (layer, inputs), (v, u, trace) in zip(walk(network, spikes), ranges(network, spikes), strict=False):
+        for (layer, inputs), (states, trace) in zip(walk(network, spikes), ranges(network, spikes), strict=False):
             assert isinstance(layer, Layer)
-            minimum = _minimum(layer)
+            least = _least(layer)
             sums = None if layer.connection.synapse is None else fitting(width, ROOM * trace or 1.0)
-            wide = StateFormats(fitting(width, max(v, 1.01 * minimum)), fitting(width, u or 1.0), fraction, sums)
+            v, *others = (fitting(width, max(x, 1.01 * y) or 1.0) for x, y in zip(states, least, strict=True))
+            u, *others = others or [fitting(width, 1.0)]
+            wide = StateFormats(v, u, fraction, sums, tuple(others))
             drive, _ = layer.drive(inputs)
-            chosen.append(_refine(layer.neuron, drive, layer(inputs)[0], wide, minimum))
+            chosen.append(_refine(layer.neuron, drive, layer(inputs)[0], wide, least))
     return chosen
 
 
-def _minimum(layer: Layer) -> float:
-    """The magnitude that v's format must include: of the threshold, and of v after a spike."""
-    p = layer.neuron.coefficients()
-    after = getattr(p, "v_reset", 0.0)
-    return max(float(torch.as_tensor(p.threshold).max()), float(torch.as_tensor(after).abs().max()))
+def _least(layer: Layer) -> list[float]:
+    """The magnitude that each state's format must include: of what it is compared with, and of what replaces it."""
+    neuron = cast(NeuronLayer[Any, Any], layer.neuron)
+    equation, p = neuron.settings.equation, neuron.coefficients()
+    step, k = integer_step(equation), neuron.settings.constants
+    values = constants_function(equation)(tuple(p), k, torch.zeros(1), torch.zeros(()))
+    least = dict.fromkeys(equation.states, 0.0)
+    for constant, value in zip(step.constants, values, strict=False):
+        if constant.role == "value" and constant.name in step.compared | step.selected:
+            least[constant.of] = max(least[constant.of], float(value.abs().max()))
+    return list(least.values())
 
 
 def _refine(
-    neuron: Neuron, drive: SynapticInput, expected: Tensor, formats: StateFormats, minimum: float
+    neuron: Neuron, drive: SynapticInput, expected: Tensor, formats: StateFormats, least: Sequence[float]
 ) -> StateFormats:
-    """The formats, or finer ones of v, then of u, with the fewest wrong spikes."""
+    """The formats, or finer ones of each state in turn, with the fewest wrong spikes."""
 
     def wrong(formats: StateFormats) -> float:
         return float((quantized_neuron(neuron, formats)(drive)[0] - expected).abs().sum())
 
-    least = wrong(formats)
-    if least <= NEGLIGIBLE * float(expected.sum()):
+    fewest = wrong(formats)
+    if fewest <= NEGLIGIBLE * float(expected.sum()):
         return formats
-    start = neuron.initial_state(drive.current[0])
-    for name in ("v", "u") if hasattr(start, "u") else ("v",):
-        wide: FixedPoint = getattr(formats, name)
+    for place, magnitude in enumerate(least):
+        wide = formats.states[place]
         for fraction in range(wide.fraction + 1, wide.width):
             number = FixedPoint(wide.width, fraction)
-            if name == "v" and minimum > number.highest * number.unit:
+            if magnitude > number.highest * number.unit:
                 break
-            finer = replace(formats, v=number) if name == "v" else replace(formats, u=number)
+            finer = formats.with_state(place, number)
             error = wrong(finer)
-            if error < WORTH_IT * least:
-                formats, least = finer, error
+            if error < WORTH_IT * fewest:
+                formats, fewest = finer, error
     return formats
 
 

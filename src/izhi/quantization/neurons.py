@@ -216,18 +216,13 @@ class QuantizedNeuron(nn.Module):
         """The constants of a step, rounded, by name, (N,) or (1,); they include the bias of the synaptic input."""
         equation, f = self.neuron.settings.equation, self._of_states
         constants, selected = fixed_point_constants(equation).constants, integer_step(equation).selected
-        p = [torch.as_tensor(x, dtype=torch.float64) for x in self.neuron.coefficients()]
-        bias = torch.zeros(1).double() if drive.bias is None else drive.bias.double()
-        if equation.gain:
-            bias = p[equation.coefficients.index(equation.gain)] * bias
-        values = constants_function(equation)(p, bias, torch.zeros(()).double())
-        dt, results = self.neuron.settings.constants.dt, dict[str, Tensor]()
-        for constant, value in zip(constants, values, strict=True):
+        results = dict[str, Tensor]()
+        for constant, value in zip(constants, self._unrounded(drive), strict=False):
             number = f[constant.of]
             if constant.role == "factor":
-                value = rounded(dt * value, 2.0 ** (self.formats.fraction + number.fraction - f[constant.by].fraction))
+                value = rounded(value, 2.0 ** (self.formats.fraction + number.fraction - f[constant.by].fraction))
             elif constant.role == "addend":
-                value = rounded(dt * value, 2.0 ** (number.fraction + FINER))
+                value = rounded(value, 2.0 ** (number.fraction + FINER))
             elif constant.role == "value":
                 value = rounded(value, 2.0**number.fraction)
                 if constant.name in selected:
@@ -235,13 +230,16 @@ class QuantizedNeuron(nn.Module):
             results[constant.name] = value.float()
         return results
 
+    def _unrounded(self, drive: AnyInput) -> tuple[Tensor, ...]:
+        """The constants of a step, and the factor of the input."""
+        s = self.neuron.settings
+        p = [torch.as_tensor(x, dtype=torch.float64) for x in self.neuron.coefficients()]
+        bias = torch.zeros(1).double() if drive.bias is None else drive.bias.double()
+        return constants_function(s.equation)(p, s.constants, bias, torch.zeros(()).double())
+
     def _multiplied_gain(self, drive: AnyInput) -> tuple[Tensor, int]:
-        """The factor of a synaptic input in its format, with the neuron's gain and dt, and its shift."""
-        equation, factor = self.neuron.settings.equation, _gain(drive)
-        if equation.gain:
-            own = self.neuron.coefficients()[equation.coefficients.index(equation.gain)]
-            factor = torch.as_tensor(own).double() * self.neuron.settings.constants.dt * factor
-        return multiplied(factor, self.formats.v.unit)
+        """The factor of a synaptic input in its format, with that of the neuron, and its shift."""
+        return multiplied(self._unrounded(drive)[-1] * _gain(drive), self.formats.v.unit)
 
     def _over_time(self, drive: AnyInput, state: Any) -> tuple[Tensor, Any]:
         """Run all steps of a synaptic input of integers."""
@@ -291,12 +289,13 @@ class QuantizedNeuron(nn.Module):
     def _kind(self) -> type[fixed.IntegerNeuron]:
         equation = self.neuron.settings.equation
         start = self.neuron.initial_state(torch.zeros(1, 1))[:-1]
-        initial = tuple(f"{name}0" for name, x in zip(equation.states, start, strict=True) if x.any())
+        initial = tuple(name for name, x in zip(equation.states, start, strict=True) if x.any())
         return kind_of(equation, initial)
 
     def in_integers(self, drive: AnyInput) -> tuple[fixed.IntegerNeuron, Integers, int]:
         """The neuron of izhi.fixed, its multipliers and their shift."""
-        shape, drive, kind, f = drive.shape[2:], self._in_formats(drive), self._kind, self._of_states
+        shape, drive, kind = drive.shape[2:], self._in_formats(drive), self._kind
+        f = dict(zip(kind.states(), self.formats.states, strict=False))
         fractions = {name: number.fraction for name, number in f.items()}
         values = self.rounded(drive).values()  # of those of the backward pass too, which are the last
         constants = {

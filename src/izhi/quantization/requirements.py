@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from izhi.equation import equation_of
+from izhi.equation.integers import integer_step
 from izhi.errors import SettingError
-from izhi.spec import ConductanceSpec, LayerSpec, LinearSpec, NetworkSpec, ResidualSpec
+from izhi.spec import ConductanceSpec, CustomSpec, LayerSpec, LinearSpec, NetworkSpec, ResidualSpec
 
 
 def check(spec: NetworkSpec, weight_bits: Sequence[int] | None, state_bits: int | None, levels: int | None) -> None:
@@ -29,6 +31,8 @@ def check(spec: NetworkSpec, weight_bits: Sequence[int] | None, state_bits: int 
                 check_levels(levels, weight_bits[0], math.prod(layer.connection.weight_shape[1:]))
         if state_bits is not None:
             layer.neuron.check_hardware()
+            if isinstance(layer.neuron, CustomSpec):
+                integer_step(equation_of(layer.neuron.kind))
     if spec.readout is not None and weight_bits is not None:
         check_readout(isinstance(spec.readout, LinearSpec) and spec.readout.is_plain, spec.readout.label)
 

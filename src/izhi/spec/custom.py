@@ -46,9 +46,6 @@ class CustomSpec(NeuronSpec):
         if options.mixture:
             raise SettingError(f"mixture is set, but {options.neuron} has no classes; choose another neuron")
 
-    def check_hardware(self) -> None:
-        raise SettingError(f"neurons are {self.kind}, expected izhikevich or lif, which hardware has")
-
     def table(self) -> Table:
         return {**super().table(), "names": list(self.names), "values": list(self.values)}
 

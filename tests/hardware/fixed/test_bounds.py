@@ -101,9 +101,10 @@ def test_the_greatest_numbers_stay_in_64_bits_and_what_is_greater_is_refused(neu
         narrow = wide.astype(np.int64)
         fired = type(neuron).update(wide, current, formats, fraction, arguments)
         of_narrow = [x.astype(np.int64) for x in arguments]
-        assert fired.tolist() == type(neuron).update(
-            narrow, current.astype(np.int64), formats, fraction, of_narrow
-        ).tolist()
+        assert (
+            fired.tolist()
+            == type(neuron).update(narrow, current.astype(np.int64), formats, fraction, of_narrow).tolist()
+        )
         assert wide.tolist() == narrow.tolist()
 
 

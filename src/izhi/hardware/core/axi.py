@@ -27,7 +27,7 @@ class AxiCore(wiring.Component):
         m_axis_*: packets out; TLAST ends the answer to a packet, TKEEP is always high.
         s_axi_*: registers, see Register. The answer is SLVERR for other addresses, for writes to a read-only register,
             and for writes of less than four bytes.
-        is_valid_k, number_k, v_k, u_k: states of layer k after each update, with ``shows_states``.
+        is_valid_k, number_k, after_k: states of layer k after each update, with ``shows_states``.
     """
 
     def __init__(self, shape: CoreShape, *, shows_states: bool = False, has_clock: bool = True) -> None:

@@ -19,7 +19,7 @@ from izhi import files, hardware
 from izhi.errors import SettingError, SimulatorError
 from izhi.hardware.core import yosys
 from izhi.hardware.core.axi import AxiCore
-from izhi.hardware.core.shape import CoreShape
+from izhi.hardware.core.shape import CoreShape, identity
 
 #: From Amaranth's netlist to one whose wires CXXRTL can order. A memory has one port that writes (see memories.h); a
 #: memory of a single word, whose address has no bits, becomes registers. CXXRTL orders whole nets, so a net driven by
@@ -36,14 +36,16 @@ _MEMORIES = Path(__file__).with_name("memories.h")
 
 def _states(shape: CoreShape) -> str:
     """C++ that records the states of every update."""
-    lines = []
+    lines, columns = [], max(2, *(len(s.states) for s in shape.layers))
     for k, s in enumerate(shape.layers):
         lines.append(f"if (top.p_is__valid__{k}.get<uint32_t>()) {{")
         for unit in range(s.units):
-            v, u = s.v.width, s.u.width
             neuron = f"int32_t neuron = top.p_number__{k}.get<uint32_t>() + {unit * s.places};"
-            slices = (f"as_signed(top.p_{name}__{k}.slice<{unit * w + w - 1}, {unit * w}>().val())"
-                      for name, w in (("v", v), ("u", u)))  # fmt: skip
+            slices, at = ["0"] * columns, 0
+            for place, number in enumerate(s.states.values()):
+                low = at + unit * number.width
+                slices[place] = f"as_signed(top.p_after__{k}.slice<{low + number.width - 1}, {low}>().val())"
+                at += s.units * number.width
             lines.append(
                 f"{{ {neuron} if (neuron < {s.outputs}) s->states.insert(s->states.end(), {{{k}, neuron, "
                 + ", ".join(slices) + "}); }"
@@ -81,7 +83,7 @@ def library(shape: CoreShape, *, shows_states: bool = False) -> Path:
         SimulatorError: if yosys or the compiler fails.
     """
     states = _states(shape) if shows_states else ""
-    return compiled(repr(shape), lambda: AxiCore(shape, shows_states=shows_states), driver_of_core(states))
+    return compiled(identity(shape), lambda: AxiCore(shape, shows_states=shows_states), driver_of_core(states))
 
 
 def driver_of_core(each_cycle: str, declared: str = "") -> str:

@@ -44,7 +44,7 @@ class Core(wiring.Component):
         is_answering: words of an answer have not been fetched, or its end has not been sent.
         events, spikes, inferences: in each cycle, the number of input spikes accepted, whether each layer sent a spike,
             and whether an inference's last score was sent.
-        is_valid_k, number_k, v_k, u_k: states of layer k after each update, for tests.
+        is_valid_k, number_k, after_k: states of layer k after each update, for tests.
     """
 
     def __init__(self, shape: CoreShape) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from izhi.equation.integers import IntegerStep
 from izhi.errors import SettingError, shown
 from izhi.files import problem
 from izhi.hardware.core.shape import MOST_LAYERS, CoreShape, LayerShape, ReadoutShape
@@ -30,14 +31,22 @@ _LIMITS = {
     "multiplier_bits": (1, 64), "bias_bits": (1, 64), "delay": (0, MOST_DELAY), "spikes": (1, 2),
 }  # fmt: skip
 _MOST_BYTES = 1 << 20
+#: Fields that a layer has only if the kind of its neurons has no name.
+_OF_STEP = ("step", "initial", "others")
 
 
 def to_json(shape: CoreShape) -> str:
     """A shape as text, for ``read``."""
-    table = {"izhi core": _VERSION, **asdict(shape)}
+    named = replace(shape, layers=tuple(replace(layer, step=None) for layer in shape.layers))
+    table = {"izhi core": _VERSION, **asdict(named)}
     for layer, described in zip(shape.layers, table["layers"], strict=True):
         formats = {name: getattr(layer, name) for name in ("current", "v", "u", "trace")}
         described.update({name: None if x is None else x._asdict() for name, x in formats.items()})
+        if layer.step is None:
+            for name in _OF_STEP:
+                del described[name]
+        else:
+            described.update(step=layer.step.table(), others=[x._asdict() for x in layer.others])
     return json.dumps(table, indent=2) + "\n"
 
 
@@ -93,13 +102,29 @@ def _decode(kind: Any, name: str, value: object) -> Any:
 
 
 def _object(kind: Any, name: str, table: dict[str, object]) -> Any:
-    types = _types(kind)
+    types, own = dict(_types(kind)), dict[str, Any]()
+    if kind is LayerShape:
+        own = _of_step(table) if "step" in table else {}
+        table = {field: value for field, value in table.items() if field not in own}
+        types = {field: of for field, of in types.items() if field not in (*_OF_STEP, *own)}
     if set(table) != types.keys():
         if kind in (LayerShape, ReadoutShape):
             raise ValueError(f"fields {shown(sorted(set(table) ^ types.keys()))} too many or too few")
         raise ValueError(f"{_ARTICLES[kind] or name} {shown(table)}{', not width and fraction' * (kind is FixedPoint)}")
     limits = {"width": "width of a window"} if kind is Window else {}
-    return kind(**{field: _decode(of, limits.get(field, field), table[field]) for field, of in types.items()})
+    return kind(**own, **{field: _decode(of, limits.get(field, field), table[field]) for field, of in types.items()})
+
+
+def _of_step(table: dict[str, object]) -> dict[str, Any]:
+    """The fields of a layer whose neurons' kind has no name."""
+    step = IntegerStep.of_table(_table(table["step"]))
+    initial = _list("initial", table.get("initial"), (str, Ellipsis))
+    if not set(map(str, initial)) <= {f"{x}0" for x in step.states}:
+        raise ValueError(f"initial {shown(initial)}, not names of states with a 0")
+    others = _decode(tuple[FixedPoint, ...], "others", table.get("others"))
+    if len(others) != max(0, len(step.states) - 2):
+        raise ValueError(f"formats of {2 + len(others)} states, not of {len(step.states)}")
+    return {"kind": str(table.get("kind")), "step": step, "initial": tuple(map(str, initial)), "others": others}
 
 
 _ARTICLES = {FixedPoint: "", Window: "a window", Pool: "a pool"}

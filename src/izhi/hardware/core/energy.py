@@ -11,14 +11,17 @@ out, and the estimate is right within a factor at best.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.hardware.core.shape import CoreShape, LayerShape
-from izhi.hardware.fixed import NEURONS, IntegerNetwork, run
+from izhi.equation.graph import Symbol, in_order
+from izhi.equation.integers import FRACTION
+from izhi.hardware.core.shape import CoreShape, LayerShape, step_of
+from izhi.hardware.fixed import IntegerNetwork, run
 from izhi.hardware.fixed.network import IntegerProjection
 
 #: pJ of a bit that is added, of a pair of bits that are multiplied, and of a bit that is read or written.
@@ -79,17 +82,27 @@ def _of_layer(s: LayerShape, words: float, sums: float, updates: int) -> Iterato
     yield "weights added", added, sum_bits * ADDITION
     if s.sums > 1:  # a single word of sums is in registers
         yield "sums read and written", 2 * sums * s.lanes, sum_bits * ACCESS
-    widths = {**s.bits, "v": s.v.width, "u": s.u.width, "q": 2 * s.v.width - s.v.fraction, "sum": sum_bits}
-    products, states = list(NEURONS[s.kind].products), list(NEURONS[s.kind].states)
-    if s.trace is not None:
-        widths["trace"] = widths["sum"] = s.trace.width
-        products.append(("decay", "trace"))
-        states.append("trace")
-    products.append(("sum", "multiplier"))
-    bits_of_products = sum(widths[a] * widths[b] for a, b in products)
-    yield "products of neurons", updates * len(products), bits_of_products / len(products) * PRODUCT
-    accesses = 2 * sum(widths[state] for state in states) + sum(s.constants)
+    products = [[_width(x, s) for x in node.args] for node in in_order(step_of(s).values()) if node.op == "*"]
+    yield "products of neurons", updates * len(products), sum(map(math.prod, products)) / len(products) * PRODUCT
+    kept = [*s.states.values(), *([] if s.trace is None else [s.trace])]
+    accesses = 2 * sum(number.width for number in kept) + sum(s.constants)
     yield "states and constants of neurons", updates, accesses * ACCESS
+
+
+def _width(node: Symbol, s: LayerShape) -> int:
+    """Bits of a signed factor."""
+    formats = {**s.states, "current": s.current, **({} if s.trace is None else {"trace": s.trace})}
+    if node.op == "variable":
+        name = str(node.value)
+        return formats[name].width if name in formats else s.accumulator_bits if name == "sum" else s.bits[name]
+    if node.op == "saturated":
+        return formats[str(node.value)].width
+    widths = [_width(x, s) for x in node.args if x.kind != "condition"]
+    if node.op == "shift":
+        return widths[0] - (s.fraction if node.value == FRACTION else formats[str(node.value)].fraction)
+    if node.op in ("+", "-"):
+        return max(widths) + 1
+    return sum(widths) if node.op == "*" else max(widths)
 
 
 def _reads(projection: IntegerProjection, arriving: NDArray[np.integer]) -> int:

@@ -106,13 +106,16 @@ def _require_pools(where: str, projection: IntegerProjection, s: LayerShape | Re
 
 def _layer(s: LayerShape, layer: IntegerLayer, where: str) -> IntegerLayer:
     neuron, synapse, delay = layer.neuron, layer.synapse, layer.delay
-    _require_all(where, {"neurons": (neuron.kind, s.kind), "window": (layer.window, s.window)}, {})
+    of_layer, of_core = (neuron.kind, neuron.operations, layer.window), (s.kind, s.neuron.operations, s.window)
+    same = zip(of_layer, of_core, strict=True)
+    _require_all(where, dict(zip(("neurons", "step", "window"), same, strict=True)), {})
     _require_pools(where, layer, s)
     _require(not s.pools or layer.inputs == s.inputs, where + "inputs", layer.inputs, s.inputs)
     _require_all(where, {
         "sums of a synapse of": (None if synapse is None else synapse.number, s.trace),
-        "currents of": (layer.current_format, s.current), "v of": (neuron.formats.v, s.v),
-        "u of": (neuron.formats.u, s.u), "fraction of coefficients": (neuron.fraction, s.fraction),
+        "currents of": (layer.current_format, s.current),
+        **{f"{name} of": (number, s.states[name]) for name, number in neuron.formats.items()},
+        "fraction of coefficients": (neuron.fraction, s.fraction),
     }, {
         "inputs": (layer.inputs, s.inputs), "delay": (0 if delay is None else int(delay.max()), s.delay),
         "neurons": (layer.outputs, s.outputs), "weight bits": (layer.weight_bits, s.weight_bits),
@@ -122,7 +125,10 @@ def _layer(s: LayerShape, layer: IntegerLayer, where: str) -> IntegerLayer:
     constants = {name: _grown(x, s.channels) for name, x in constants_of(layer).items()}
     # A larger shift divides by more; a multiplier as many times as large leaves every rounding as it was.
     constants["multiplier"] = constants["multiplier"] << (s.shift - layer.shift)
-    constants["threshold"][layer.channels :] = (1 << (s.bits["threshold"] - 1)) - 1
+    if s.step is None:
+        constants["threshold"][layer.channels :] = (1 << (s.bits["threshold"] - 1)) - 1
+    else:  # nothing keeps neurons of any step from firing
+        _require(layer.channels == s.channels, where + "neurons", layer.channels, s.channels)
     _require_bits(where, constants, s.bits)
     feedback = None
     if s.recurrent:

@@ -154,7 +154,7 @@ class CoreLayer(wiring.Component):
         output: events of this layer.
         weights, constants, delays: fill its memories; delays only in a layer that has them.
         spikes: of ``input`` that are accepted in this cycle.
-        is_valid, number, v, u: the states of ``units`` neurons after each update, for tests.
+        is_valid, number, after: the states of ``units`` neurons after each update, for tests.
     """
 
     def __init__(self, shape: LayerShape, steps: int) -> None:

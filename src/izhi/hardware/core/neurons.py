@@ -7,17 +7,16 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.arithmetic import fitting, number_below
-from izhi.hardware.core.datapaths import decay
+from izhi.hardware.core.datapaths import neurons
 from izhi.hardware.core.memories import LoadableMemory, loading
 from izhi.hardware.core.pipeline import Pipeline
 from izhi.hardware.core.shape import LayerShape
-from izhi.hardware.fixed import NEURONS, FixedPoint
-from izhi.spec.neuron import load
+from izhi.hardware.fixed import FixedPoint
 
 #: Most stages of a pipeline of neurons.
 MOST_STAGES = 64
 #: Ports for the states of the units after an update.
-STATES = ("is_valid", "number", "v", "u")
+STATES = ("is_valid", "number", "after")
 
 
 class NeuronPipeline(wiring.Component):
@@ -33,7 +32,7 @@ class NeuronPipeline(wiring.Component):
         is_valid, fired, number: a result of each update: which of the units fired, and the number of the first
             unit's neuron; those of the others are ``places`` apart.
         is_last: whether it is the step's last.
-        v, u: the states after it.
+        after: the states after it, each of all units, the first state lowest.
     """
 
     def __init__(self, shape: LayerShape) -> None:
@@ -46,8 +45,7 @@ class NeuronPipeline(wiring.Component):
                 "sums": In(data.ArrayLayout(signed(shape.accumulator_bits), shape.units)),
                 "fired": Out(shape.units),
                 "number": Out(number_below(shape.outputs)),
-                "v": Out(shape.units * shape.v.width),
-                "u": Out(shape.units * shape.u.width),
+                "after": Out(shape.units * sum(number.width for number in shape.states.values())),
             }
         )
 
@@ -82,9 +80,7 @@ class NeuronPipeline(wiring.Component):
         line.advance(max(constants.latency, states.latency))
         self._arrive(line)
         line.advance()
-        if s.trace is not None:
-            decay(line, s)
-        load(NEURONS[s.kind].datapath)(line, s)
+        neurons(line, s)
         self._finish(m, line, states)
         for event, value in ((is_running & is_last, 0), (self.end, 1)):
             with m.If(event):
@@ -103,8 +99,7 @@ class NeuronPipeline(wiring.Component):
             self.is_last.eq(line["is_last"]),
             self.number.eq(line["number"]),
             self.fired.eq(Cat(line[f"fired{k}"] for k in units) & is_there),
-            self.v.eq(after["v"]),
-            self.u.eq(after["u"]),
+            self.after.eq(Cat(after[name] for name in s.states)),
             states.fill.address.eq(line["update"]),
             states.fill.word.eq(Cat(*after.values())),
             states.fill.enable.eq(line["is_valid"]),
@@ -130,7 +125,7 @@ class NeuronPipeline(wiring.Component):
         """States of a neuron with their bits."""
         s = self.shape
         trace = [] if s.trace is None else [("trace", s.trace.width)]
-        return [("v", s.v.width), ("u", s.u.width), *trace]
+        return [*((name, number.width) for name, number in s.states.items()), *trace]
 
     def _arrive(self, line: Pipeline) -> None:
         """Constants and state of each unit."""

@@ -6,8 +6,7 @@ leaves unused.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial, reduce
+from functools import reduce
 from operator import add
 from typing import Any
 
@@ -45,30 +44,29 @@ class Pipeline:
         """Set values that appear so many cycles behind this stage by themselves."""
         self._line.update({name: (self.stage + cycles, [Value.cast(value)]) for name, value in values.items()})
 
-    def each(self, units: int, name: str, formula: Callable[[Callable[[str], Value]], ValueLike]) -> None:
-        """Set a value of each of several units, ``name0`` …: a formula of the unit's other values, by name."""
-        for k in range(units):
-            self.put(**{f"{name}{k}": formula(partial(self._of_unit, k))})
-
-    def _of_unit(self, k: int, name: str) -> Value:
-        return self[f"{name}{k}"]
+    def put_at(self, stage: int, name: str, value: ValueLike) -> None:
+        """Set a value of some stage."""
+        self._line[name] = stage, [Value.cast(value)]
 
     def __getitem__(self, name: str) -> Value:
+        return self.at(name, self.stage)
+
+    def at(self, name: str, stage: int) -> Value:
+        """The value of a name in some stage."""
         first, stages = self._line[name]
-        for stage in range(first + len(stages), self.stage + 1):
+        for number in range(first + len(stages), stage + 1):
             # Only registers that say whether other values are valid need a reset.
-            register = Signal(stages[-1].shape(), name=f"{name}_{stage}", reset_less=not name.startswith("is_"))
+            register = Signal(stages[-1].shape(), name=f"{name}_{number}", reset_less=not name.startswith("is_"))
             with self._registers.If(self._moves):
                 self._registers.d.sync += register.eq(stages[-1])
             stages.append(register)
-        return stages[self.stage - first]
+        return stages[stage - first]
 
-    def multiply(self, units: int, **factors: tuple[str, str]) -> None:
-        """Products of each unit's values, by name: a cycle later, or two if one needs several multipliers."""
+    def multiply(self, **factors: tuple[str, str]) -> None:
+        """Products of values, by name: a cycle later, or two if one needs several multipliers."""
         products = {
-            f"{name}{k}": [self._product(*pair) for pair in partial_products(self[f"{a}{k}"], self[f"{b}{k}"])]
+            name: [self.product(*pair) for pair in partial_products(self[a], self[b])]
             for name, (a, b) in factors.items()
-            for k in range(units)
         }
         self.advance()
         for name, terms in products.items():
@@ -76,8 +74,8 @@ class Pipeline:
         if any(len(terms) > 1 for terms in products.values()):
             self.advance()
 
-    def _product(self, a: Value, b: Value, shift: int) -> Value:
-        """a·b·2^shift, in the next stage."""
+    def product(self, a: Value, b: Value, shift: int) -> Value:
+        """a·b·2^shift, in the stage behind that of the factors."""
         multiplier = Multiplier(len(a), len(b))
         self._registers.submodules += multiplier
         self._registers.d.comb += [multiplier.a.eq(a), multiplier.b.eq(b), multiplier.moves.eq(self._moves)]

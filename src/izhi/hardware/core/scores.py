@@ -126,10 +126,10 @@ class ReadoutUnit(wiring.Component):
         line, word = Pipeline(m), constants.data
         line.advance(max(weights.latency + 1, constants.latency))
         multiplier, bias = word[: r.multiplier_bits].as_signed(), word[r.multiplier_bits :].as_signed()
-        line.put(sum0=sums[number], steps0=steps, multiplier0=multiplier, bias0=bias)
+        line.put(sum=sums[number], steps=steps, multiplier=multiplier, bias=bias)
         line.advance()
-        line.multiply(1, scaled=("sum", "multiplier"), shift=("steps", "bias"))
-        line.put(score=(line["scaled0"] + line["shift0"])[:SCORE_BITS].as_signed())
+        line.multiply(scaled=("sum", "multiplier"), shift=("steps", "bias"))
+        line.put(score=(line["scaled"] + line["shift"])[:SCORE_BITS].as_signed())
         line.advance()
         self._run(m, arriving, line, sums, steps, number)
         return m

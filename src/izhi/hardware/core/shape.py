@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 
+from izhi.equation.graph import Symbol, rewritten
+from izhi.equation.integers import FRACTION, INPUT, IntegerStep
 from izhi.errors import SettingError
-from izhi.hardware.fixed import NEURONS, FixedPoint, IntegerLayer, IntegerNetwork, Pool, Window
+from izhi.hardware.fixed import NEURONS, FixedPoint, IntegerLayer, IntegerNetwork, IntegerNeuron, Pool, Window
 from izhi.hardware.fixed.arithmetic import Integers
 from izhi.hardware.fixed.network import MOST_INPUT, IntegerProjection
+from izhi.hardware.fixed.neuron import neuron_kind
 from izhi.hardware.fixed.window import Connectivity
 from izhi.hardware.networks import GRADED
 
@@ -20,6 +23,8 @@ from izhi.hardware.networks import GRADED
 MOST_LAYERS = 16
 #: Bits of each of two sources in one word.
 PAIR_BITS = 14
+#: The shift behind the product with the multiplier, as the value of a shift in ``step_of``.
+SHIFT = "shift"
 #: Bits of a word of a memory, and words.
 MemorySize: TypeAlias = tuple[int, int]
 
@@ -64,6 +69,8 @@ class LayerShape(Connectivity):
         window: of a convolution, or None.
         pools: applied to the inputs.
         spikes: that are added in a cycle, 1 or 2; 2 only without delays, window and pools.
+        others: formats of a third state and of more.
+        step, initial: of neurons whose kind has no name, see ``IntegerNeuron``.
 
     Raises:
         SettingError: for lanes, units or spikes that no core has.
@@ -88,6 +95,9 @@ class LayerShape(Connectivity):
     window: Window | None = None
     pools: tuple[Pool, ...] = ()
     spikes: int = 1
+    others: tuple[FixedPoint, ...] = field(default=(), repr=False)
+    step: IntegerStep | None = field(default=None, repr=False)
+    initial: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if self.lanes < 1 or self.units < 1 or self.lanes % self.units:
@@ -99,6 +109,16 @@ class LayerShape(Connectivity):
                 "spikes is 2, but the first layer has delays, pools, a convolution or more than"
                 f" {1 << PAIR_BITS:,} inputs, where they are added one by one; use 1"
             )
+
+    @property
+    def neuron(self) -> type[IntegerNeuron]:
+        """The kind of the neurons."""
+        return NEURONS[self.kind] if self.step is None else neuron_kind(self.kind, self.step, self.initial)
+
+    @property
+    def states(self) -> dict[str, FixedPoint]:
+        """The formats of the neurons' states by name."""
+        return dict(zip(self.neuron.states(), (self.v, self.u, *self.others), strict=False))
 
     @property
     def largest(self) -> int:
@@ -164,12 +184,47 @@ class LayerShape(Connectivity):
     @property
     def names(self) -> tuple[str, ...]:
         """Of the constants, in the order of ``IntegerLayer.constants``."""
-        return ("multiplier", *(() if self.trace is None else ("decay",)), *NEURONS[self.kind].names())
+        return ("multiplier", *(() if self.trace is None else ("decay",)), *self.neuron.names())
 
     @property
     def bits(self) -> dict[str, int]:
         """Bits of each constant by name."""
         return dict(zip(self.names, self.constants, strict=True))
+
+
+def step_of(shape: LayerShape) -> dict[str, Symbol]:
+    """What a layer computes in a step, by name: each state and the ``trace`` of a synapse after it, and ``fired``.
+
+    Variables are the constants and states by name, and ``sum``.
+    """
+    operations = shape.neuron.operations
+    graph, results = operations.spike.graph, dict[str, Symbol]()
+    total = graph.variable("sum")
+    if shape.trace is not None:
+        kept = graph.node("shift", graph.variable("decay") * graph.variable("trace"), value=FRACTION)
+        total = graph.node("saturated", graph.node("aligned", total, value="trace") + kept, value="trace")
+        results["trace"] = total
+    product = graph.node("shift", total * graph.variable("multiplier"), value=SHIFT)
+    current = graph.node("saturated", product, value="current")
+
+    def change(node: Symbol, args: tuple[Symbol, ...]) -> Symbol | tuple[Symbol, ...]:
+        if node.op == "variable" and node.value == INPUT:
+            return current
+        return _selected(args) if node.op == "select" else args
+
+    *after, fired = rewritten(operations.results, change)
+    return {**results, **dict(zip(operations.states, after, strict=True)), "fired": fired}
+
+
+def _selected(args: tuple[Symbol, ...]) -> Symbol | tuple[Symbol, ...]:
+    """A selection of two sums with an operand in common adds it behind the selection: one adder in place of two."""
+    condition, a, b = args
+    if a.op == b.op == "+":
+        for x in a.args:
+            if x in b.args:
+                others = (next((y for y in side.args if y is not x), x) for side in (a, b))
+                return x + x.graph.node("select", condition, *others)
+    return args
 
 
 @dataclass(frozen=True)
@@ -279,9 +334,15 @@ class CoreShape:
         return self.projections[-1].outputs
 
 
+def identity(shape: CoreShape) -> str:
+    """Text by which shapes differ: the repr, whose names are those of files, and steps of neurons without a name."""
+    steps = [(x.step.text, x.initial, x.others) for x in shape.layers if x.step is not None]
+    return repr(shape) + "".join(map(repr, steps))
+
+
 def fingerprint(shape: CoreShape) -> int:
-    """32 bits by which shapes differ, which a core has in a register: of the repr, whose names are those of files."""
-    return int.from_bytes(hashlib.sha256(repr(shape).encode()).digest()[:4], "little")
+    """32 bits by which shapes differ, which a core has in a register."""
+    return int.from_bytes(hashlib.sha256(identity(shape).encode()).digest()[:4], "little")
 
 
 def constants_of(projection: IntegerProjection) -> dict[str, Integers]:
@@ -369,13 +430,16 @@ def shape_of(
 
 
 def _layer(layer: IntegerLayer, lanes: int, units: int, largest_input: int, spikes: int) -> LayerShape:
-    v, u, fraction = layer.neuron.formats
+    neuron = layer.neuron
+    v, *others = neuron.formats.values()
+    is_named = neuron.kind in NEURONS
     while lanes % (2 * units) == 0 and lanes // 2 >= layer.channels:
         lanes //= 2
     return LayerShape(
-        layer.neuron.kind, layer.inputs, layer.outputs, layer.weight_bits,
-        layer.current_format, v, u, fraction, layer.shift, layer.feedback is not None,
+        neuron.kind, layer.inputs, layer.outputs, layer.weight_bits,
+        layer.current_format, v, (others or [v])[0], neuron.fraction, layer.shift, layer.feedback is not None,
         tuple(map(bits_of_all, layer.constants.values())), lanes, min(units, lanes), largest_input,
         None if layer.synapse is None else layer.synapse.number,
         0 if layer.delay is None else max(1, int(layer.delay.max())), layer.window, layer.pools, spikes,
+        tuple(others[1:]), None if is_named else neuron.operations, () if is_named else neuron.initial,
     )  # fmt: skip

@@ -150,8 +150,8 @@ class SimulatedCore:
         return out[:count], out_ends[:count].astype(bool)
 
     def states(self) -> NDArray[np.int32]:
-        """Layer, neuron, v and u of each update since the last call, (updates, 4); see ``shows_states``."""
+        """Layer, neuron and states of each update since the last call, two or more of them; see ``shows_states``."""
         count = self._library.simulator_states(self._core, None, ctypes.c_size_t(0))
         out = np.empty(count, np.int32)
         self._library.simulator_states(self._core, out.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(count))
-        return out.reshape(-1, 4)
+        return out.reshape(-1, 2 + max(2, *(len(layer.states) for layer in self.shape.layers)))

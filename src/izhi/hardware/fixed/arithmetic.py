@@ -50,6 +50,12 @@ def aligned(x: Integers, shift: int) -> Integers:
     return x << shift
 
 
+def clamped(x: Integers, low: Integers, high: Integers) -> Integers:
+    """x within limits."""
+    limited: Integers = np.minimum(np.maximum(x, low), high)
+    return limited
+
+
 def saturated(x: Integers, number: FixedPoint) -> Integers:
     """x clamped to the numbers of the format."""
     half = 1 << (number.width - 1)

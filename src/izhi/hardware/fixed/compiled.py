@@ -14,8 +14,8 @@ from izhi.hardware.fixed import arithmetic
 #: What Numba computes with, in types of its own.
 Value: TypeAlias = Any
 
-register_jitable(arithmetic.rounded_shift)
-register_jitable(arithmetic.saturated)
+for _word in (arithmetic.rounded_shift, arithmetic.aligned, arithmetic.clamped, arithmetic.saturated):
+    register_jitable(_word)
 
 
 @overload(arithmetic.chosen, strict=False)  # type: ignore[untyped-decorator]

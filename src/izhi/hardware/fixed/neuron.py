@@ -16,13 +16,22 @@ import numpy as np
 
 from izhi.equation import Equation, izhikevich, lif
 from izhi.equation.graph import Symbol, in_order, number_of
-from izhi.equation.integers import FRACTION, IntegerStep, integer_step
-from izhi.hardware.fixed.arithmetic import Booleans, FixedPoint, Integers, aligned, chosen, rounded_shift, saturated
+from izhi.equation.integers import FRACTION, INPUT, IntegerStep, integer_step
+from izhi.hardware.fixed.arithmetic import (
+    Booleans,
+    FixedPoint,
+    Integers,
+    aligned,
+    chosen,
+    clamped,
+    rounded_shift,
+    saturated,
+)
 from izhi.spec import ORDERS
 
 #: Words of a step in numpy and in compiled code.
 _WORDS: dict[str, Callable[..., Any]] = {
-    "rounded_shift": rounded_shift, "aligned": aligned, "saturated": saturated, "chosen": chosen, "clamped": np.clip,
+    "rounded_shift": rounded_shift, "aligned": aligned, "saturated": saturated, "chosen": chosen, "clamped": clamped,
 }  # fmt: skip
 
 
@@ -139,7 +148,7 @@ class _Greatest:
         self._count = len(next(iter(constants.values())))
         self._known = {name: [abs(x) for x in values] for name, values in constants.items()}
         self._known |= {name: self._constant(-number.lowest) for name, number in neuron.formats.items()}
-        self._known["current"] = self._constant(-current.lowest)
+        self._known[INPUT] = self._constant(-current.lowest)
         self._of: dict[Symbol, list[int]] = {}
         for node in neuron.operations.nodes:
             if node.kind != "condition":
@@ -221,11 +230,14 @@ ZeroingLIFNeuron: Any = neuron_kind("lif-zero", integer_step(_ZERO), version=3)
 SoftLIFNeuron: Any = neuron_kind("lif-soft", integer_step(_SOFT), natural=("threshold",), version=3)
 ValueLIFNeuron: Any = neuron_kind("lif-value", integer_step(_VALUE, (("v_reset", "reset"),)), version=3)
 
+#: Names that layers have for other numbers, in files and in cores.
+_RESERVED = ("current", "decay", "delay", "feedback", "fired", "fraction", "multiplier", "sum", "trace", "weight")
+
 #: The kinds that every file can name, by their names.
 NEURONS: Mapping[str, type[IntegerNeuron]] = MappingProxyType({
     x.kind: x for x in (IzhikevichNeuron, LIFNeuron, SoftLIFNeuron, ValueLIFNeuron, ZeroingLIFNeuron)
 })  # fmt: skip
-_KINDS = {
+_KINDS: dict[Equation, type[IntegerNeuron]] = {
     _FPGA_IP: IzhikevichNeuron, _SUBTRACT: LIFNeuron, _ZERO: ZeroingLIFNeuron, _SOFT: SoftLIFNeuron,
     _VALUE: ValueLIFNeuron,
 }  # fmt: skip
@@ -234,7 +246,22 @@ _KINDS = {
 def kind_of(equation: Equation, initial: tuple[str, ...]) -> type[IntegerNeuron]:
     """The kind of neurons of an equation.
 
+    Args:
+        equation: of the neurons; states and constants whose names have a meaning here get a "_" behind theirs.
+        initial: states that do not begin at 0.
+
     Raises:
         EquationError: for an operation that integers do not have.
     """
-    return _KINDS.get(equation) or neuron_kind(equation.name, integer_step(equation), initial)
+    if equation in _KINDS:
+        return _KINDS[equation]
+    own = [*equation.states, *(x.name for x in integer_step(equation).constants)]
+    reserved = {
+        *_RESERVED,
+        *dir(IntegerNeuron),
+        *(f"{x}{suffix}" for x in equation.states for suffix in ("0", "_format")),
+    }
+    names = tuple((x, f"{x}_") for x in own if x in reserved)
+    states = dict(names)
+    first = tuple(f"{states.get(x, x)}0" for x in initial)
+    return neuron_kind(equation.name, integer_step(equation, names), first)

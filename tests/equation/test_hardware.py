@@ -1,0 +1,159 @@
+"""Neurons of the literature from training to gates: torch, integers, compiled integers, C and the core agree."""
+
+import ctypes
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import Linear
+
+import izhi
+from izhi import quantization
+from izhi.equation import literature
+from izhi.equation.c import HEADER, c_function
+from izhi.errors import EquationError
+from izhi.hardware import artifact, fixed
+from izhi.hardware.artifact import IntegerArtifact
+from izhi.hardware.core import description
+from izhi.hardware.core.compile import library
+from izhi.hardware.core.shape import shape_of
+from izhi.hardware.core.simulated import SimulatedCore
+from izhi.hardware.devices import CoreDevice
+from izhi.hardware.fixed import fast
+from izhi.network import Network
+
+#: Neurons without exp of a state.
+NEURONS = [
+    literature.parametric_lif, literature.symplectic_adaptive_lif, literature.balanced_resonate_and_fire,
+    literature.multi_timescale_threshold, literature.fitzhugh_nagumo, literature.two_compartment_lif,
+]  # fmt: skip
+STEPS, BATCH = 30, 5
+
+
+def by_name(model):
+    return model.function.__name__
+
+
+def quantised(model, seed=0):
+    """A quantised network of such neurons, and spikes for it; both layers fire."""
+    torch.manual_seed(seed)
+    network = Network([Linear(12, 9), model(learn=next(iter(model.parameters))), Linear(9, 5), model()]).eval()
+    spikes = (torch.rand(STEPS, BATCH, 12) < 0.4).float()
+    for number, layer in enumerate(network.spiking):
+        while network.record(spikes).spikes[number].mean() < 0.05:
+            layer.connection.weight.data = 1.5 * layer.connection.weight + 0.02
+    formats = quantization.formats(network, spikes, 16)
+    return quantization.quantized(network, 6, formats).eval(), spikes
+
+
+@pytest.mark.parametrize("model", NEURONS, ids=by_name)
+def test_torch_is_the_integer_model(model):
+    network, spikes = quantised(model)
+    with torch.no_grad():
+        expected = network.record(spikes).spikes
+    integers, x = quantization.in_integers(network), spikes.numpy().astype(np.uint8)
+    slow, quick = fixed.run(integers, x, trace=True), fast.run(integers, x)
+    for a, b, wanted in zip(slow.spikes, quick.spikes, expected, strict=True):
+        assert np.array_equal(a, wanted.numpy())
+        assert np.array_equal(b, a)
+        assert 0 < a.mean() < 0.9
+    fixed.check_bounds(integers)
+    # Gradients pass the rounding: those of coefficients and of weights.
+    network.train()(spikes)[0].sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+    learned = network.spiking[0].neuron.learned
+    assert all(x.grad.abs().sum() > 0 for x in learned.values())
+
+
+@pytest.mark.parametrize("model", NEURONS, ids=by_name)
+def test_an_artifact_holds_the_step_itself(model, tmp_path):
+    network, spikes = quantised(model)
+    integers, x = quantization.in_integers(network), spikes.numpy().astype(np.uint8)
+    made = IntegerArtifact(integers, STEPS, tuple("abcde"), test_inputs=x, test_scores=fixed.run(integers, x).scores)
+    path = tmp_path / "own.izhi"
+    artifact.save(made, path)
+    read = artifact.load(path).network
+    assert [type(layer.neuron) for layer in read.layers] == [type(layer.neuron) for layer in integers.layers]
+    assert np.array_equal(fixed.run(read, x).scores, made.test_scores)
+    again = tmp_path / "again.izhi"
+    artifact.save(artifact.load(path), again)
+    assert again.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler is installed")
+@pytest.mark.parametrize("model", NEURONS, ids=by_name)
+def test_c_computes_the_same_words(model, tmp_path):
+    network, _ = quantised(model)
+    neuron = quantization.in_integers(network).layers[0].neuron
+    source = tmp_path / "neuron.c"
+    source.write_text(HEADER + c_function(neuron.operations, list(neuron.formats.values()), neuron.fraction, "step"))
+    library = tmp_path / "neuron.so"
+    subprocess.run(["gcc", "-Wall", "-Werror", "-std=c99", "-shared", "-fPIC", source, "-o", library], check=True)
+    step, random = ctypes.CDLL(str(library)).step, np.random.default_rng(1)
+    numbers = list(neuron.formats.values())
+    z = np.stack([random.integers(x.lowest, x.highest + 1, (200, 9)) for x in numbers])
+    current = random.integers(numbers[0].lowest, numbers[0].highest + 1, (200, 9))
+    after, fired = neuron.step(z, current)
+    constants = np.stack([getattr(neuron, x.name) for x in neuron.operations.constants]).astype(np.int32)
+    pointer = ctypes.POINTER(ctypes.c_int32)
+    for b in range(200):
+        for j in range(9):
+            own, p = z[:, b, j].astype(np.int32), np.ascontiguousarray(constants[:, j])
+            fires = step(own.ctypes.data_as(pointer), int(current[b, j]), p.ctypes.data_as(pointer))
+            assert (fires, own.tolist()) == (fired[b, j], after[:, b, j].tolist())
+
+
+@pytest.mark.parametrize(
+    "model",
+    [literature.multi_timescale_threshold, literature.balanced_resonate_and_fire, literature.two_compartment_lif],
+    ids=by_name,
+)
+def test_the_core_computes_every_spike_and_state(model, tmp_path):
+    network, spikes = quantised(model)
+    integers, x = quantization.in_integers(network), spikes.numpy().astype(np.uint8)
+    shape = shape_of(integers, STEPS, lanes=4, units=2)
+    (tmp_path / "core.json").write_text(description.to_json(shape))
+    assert description.read(tmp_path / "core.json") == shape
+    block = SimulatedCore(library(shape, shows_states=True), shape, check_every=1)
+    core = CoreDevice("simulator", block, shape)
+    core.load(IntegerArtifact(integers, STEPS, ()))
+    block.states()
+    out, expected = core.run(x, sends_spikes=True), fixed.run(integers, x, trace=True)
+    assert np.array_equal(out.scores, expected.scores)
+    states = block.states()
+    for number, layer in enumerate(integers.layers):
+        assert np.array_equal(out.spikes[number], expected.spikes[number])
+        own = states[states[:, 0] == number].reshape(BATCH, STEPS, layer.outputs, -1)
+        count = len(layer.neuron.formats)
+        assert np.array_equal(own[..., 2 : 2 + count].transpose(1, 3, 0, 2), expected.trace.states[number])
+
+
+def test_what_integers_do_not_have_is_said_with_its_line():
+    for model in (literature.exponential, literature.adaptive_exponential):
+        message = model.refused["integers"]
+        assert "literature.py:" in message
+        assert "exp is no operation of integers; write it with +, −, ·, select and clip" in message
+        network = Network([Linear(3, 2), model()])
+        with pytest.raises(EquationError, match="exp is no operation of integers"):
+            quantization.formats(network, torch.ones(4, 1, 3), 12)
+    assert not literature.parametric_lif.refused
+
+
+def test_states_and_parameters_may_have_names_that_hardware_has_too():
+    @izhi.neuron(states="current, trace", parameters={"decay": 0.9, "multiplier": 0.5, "step": 1.0, "gain": 0.7})
+    def reserved(current, trace, I, p):
+        current = p.decay * current + p.gain * I - p.multiplier * trace
+        s = izhi.spike(current - p.step)
+        return current - izhi.hold(s) * p.step, p.decay * trace + s, s
+
+    network, spikes = quantised(reserved)
+    integers = quantization.in_integers(network)
+    with torch.no_grad():
+        expected = network.record(spikes).spikes
+    for found, wanted in zip(fixed.run(integers, spikes.numpy().astype(np.uint8)).spikes, expected, strict=True):
+        assert np.array_equal(found, wanted.numpy())
+        assert found.any()
