@@ -37,7 +37,10 @@ def require_trusted(name: str, use: str, option: str) -> None:
     """Raise SettingError unless the user has named it; ``use`` begins the sentence: what Izhi would do with it."""
     is_own = name.startswith("izhi.")
     if not is_own and name not in _trusted and name not in os.environ.get(TRUST, "").split(","):
-        raise SettingError(f"{use} only if you name it: with {option} {name}, or {TRUST}={name} in the environment")
+        raise SettingError(
+            f"{use} only if you name it: with {TRUST}={name} in the environment, or {option} {name} where a command"
+            " has it"
+        )
 
 
 def imported(name: str, what: str) -> Any:

@@ -17,6 +17,17 @@ def adaptive(v, trace, I, p):
     return v - izhi.hold(s) * p.threshold, p.keep * trace + 0.1 * s, s
 """
 
+STEEP = """
+import izhi
+
+
+@izhi.neuron(states="v", parameters=dict(beta=0.9, threshold=1.0))
+def steep(v, I, p):
+    v = p.beta * v + I - 0.01 * izhi.exp(-izhi.clip(v, -1, 1))
+    s = izhi.spike(v - p.threshold)
+    return v - izhi.hold(s) * p.threshold, s
+"""
+
 
 @pytest.fixture
 def name(tmp_path, monkeypatch):
@@ -42,19 +53,49 @@ def test_train_resume_and_evaluate(name, tmp_path, capsys, monkeypatch):
     neuron._ENTRIES.pop(name)
     monkeypatch.setattr(trust, "_trusted", set())
     assert cli.main(["evaluate", str(run)]) == 2
-    assert f"the neuron is {name}, whose module is imported only if you name it: with --neuron {name}, or" in (
+    assert f"the neuron is {name}, whose module is imported only if you name it: with IZHI_TRUST={name} in" in (
         capsys.readouterr().err
     )
 
 
-def test_what_cannot_be_done_with_it_is_one_line(name, tmp_path, capsys):
+def test_from_training_to_gates(name, tmp_path, capsys, monkeypatch):
+    run, rounded, design = (str(tmp_path / folder) for folder in ("run", "quantized", "design"))
+    train = ["train", "--dataset", "iris", "--neuron", name, "--hidden", "8", "--steps", "8", "--epochs", "2"]
+    assert cli.main([*train, "--out", run]) == 0
+    assert cli.main(["quantize", run, "--weights", "4", "--states", "12", "--epochs", "1", "--out", rounded]) == 0
+    assert cli.main(["export", rounded]) == 0
+    network = f"{rounded}/network.izhi"
+    # The file holds the step itself: nothing of the module is needed any more.
+    neuron._ENTRIES.pop(name)
+    sys.modules.pop("own_neurons")
+    monkeypatch.setattr(trust, "_trusted", set())
+    (tmp_path / "own_neurons.py").unlink()
+    for device, samples in (("emulator", "20"), ("simulator", "3")):
+        capsys.readouterr()
+        assert cli.main(["run", network, "--device", device, "--samples", samples, "--compare"]) == 0
+        printed = capsys.readouterr().out
+        assert "layer 2: " in printed
+        assert printed.count(" 0 different from the integer model") == 2
+    assert cli.main(["trace", network, "--out", str(tmp_path / "trace.csv")]) == 0
+    assert cli.main(["rtl", network, "--board", "ultra96v2", "--lanes", "4", "--samples", "2", "--out", design]) == 0
+    assert (tmp_path / "design" / "core.json").exists()
+
+
+@pytest.mark.parametrize("name", ["own_neurons:steep"])
+def test_what_integers_do_not_have_is_refused_before_anything_is_trained(name, tmp_path, monkeypatch, capsys):
+    (tmp_path / "own_neurons.py").write_text(STEEP)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trust, "_trusted", set())
     run = tmp_path / "run"
-    assert cli.main(["train", "--dataset", "iris", "--neuron", name, "--hidden", "8", "--steps", "8", "--epochs", "1",
-                     "--out", str(run)]) == 0  # fmt: skip
+    options = ["--dataset", "iris", "--neuron", name, "--hidden", "8", "--steps", "8", "--epochs", "1"]
+    assert cli.main(["train", *options, "--out", str(run)]) == 0
     capsys.readouterr()
     assert cli.main(["quantize", str(run), "--out", str(tmp_path / "quantized")]) == 2
-    assert f"neurons are {name}, which have no rounded states" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "own_neurons.py:7: exp is no operation of integers; write it with +, −, ·, select and clip" in error
     assert not (tmp_path / "quantized").exists()
+    neuron._ENTRIES.pop(name)
+    sys.modules.pop("own_neurons")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 """The protocol of neurons, and the base of their modules.
 
 To add a neuron: its description and registration in izhi.spec, such as spec/izhikevich.py; its equation in
-izhi.equation; its module here. For hardware its rounded module in quantization/neurons.py, its constants in
-hardware/fixed/neuron.py, its datapath in hardware/core/datapaths.py.
+izhi.equation; its module here. Quantised float, integers and gates are derived from the equation.
 """
 
 from __future__ import annotations

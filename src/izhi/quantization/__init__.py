@@ -1,5 +1,6 @@
 """From float to integers: weights of a few bits and states in fixed-point formats, exact in evaluation."""
 
+from izhi.deprecation import renamed_names as _renamed_names
 from izhi.quantization.calibration import fitting, formats, ranges, usual_formats
 from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
 from izhi.quantization.convert import in_integers, quantized
@@ -25,4 +26,5 @@ __all__ = [
     "usual_formats",
 ]
 
+__getattr__ = _renamed_names(__name__, dict.fromkeys(("QuantizedIzhikevich", "QuantizedLIF"), "QuantizedNeuron"))
 __dir__ = __all__.copy

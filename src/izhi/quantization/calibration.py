@@ -11,6 +11,7 @@ from torch import Tensor
 
 from izhi.equation.integers import integer_step
 from izhi.hardware.fixed import FixedPoint
+from izhi.hardware.fixed.bounds import MOST_BITS
 from izhi.kernels import Spikes, SynapticInput
 from izhi.kernels.torch_step import constants_function
 from izhi.network.layers import Layer
@@ -88,7 +89,7 @@ def formats(network: Network, spikes: Spikes, width: int, *, fraction: int = 14)
     with torch.no_grad():
         for (layer, inputs), (states, trace) in zip(walk(network, spikes), ranges(network, spikes), strict=False):
             assert isinstance(layer, Layer)
-            least = _least(layer)
+            least = _least(layer, width, fraction)
             sums = None if layer.connection.synapse is None else fitting(width, ROOM * trace or 1.0)
             v, *others = (fitting(width, max(x, 1.01 * y) or 1.0) for x, y in zip(states, least, strict=True))
             u, *others = others or [fitting(width, 1.0)]
@@ -98,16 +99,23 @@ def formats(network: Network, spikes: Spikes, width: int, *, fraction: int = 14)
     return chosen
 
 
-def _least(layer: Layer) -> list[float]:
-    """The magnitude that each state's format must include: of what it is compared with, and of what replaces it."""
+def _least(layer: Layer, width: int, fraction: int) -> list[float]:
+    """The magnitude that each state's format must include.
+
+    It is that of what the state is compared with, and of what replaces it. What is added to its products has more bits
+    behind the point than the state, and must fit an integer of the hardware.
+    """
     neuron = cast(NeuronLayer[Any, Any], layer.neuron)
     equation, p = neuron.settings.equation, neuron.coefficients()
     step, k = integer_step(equation), neuron.settings.constants
     values = constants_function(equation)(tuple(p), k, torch.zeros(1), torch.zeros(()))
     least = dict.fromkeys(equation.states, 0.0)
     for constant, value in zip(step.constants, values, strict=False):
-        if constant.role == "value" and constant.name in step.compared | step.selected:
-            least[constant.of] = max(least[constant.of], float(value.abs().max()))
+        magnitude = float(value.abs().max())
+        if constant.role == "addend":
+            magnitude *= 2.0 ** (width + fraction - MOST_BITS)
+        if constant.role == "addend" or constant.name in step.compared | step.selected:
+            least[constant.of] = max(least[constant.of], magnitude)
     return list(least.values())
 
 

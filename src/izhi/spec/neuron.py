@@ -1,8 +1,8 @@
 """Neurons as plain values, and the registry in which each one is registered once.
 
 To add a neuron: a file beside this one, such as izhikevich.py, with its description and its ``NeuronEntry``; the
-module that the entry names for torch in ``izhi.neurons``, and its step in ``izhi.kernels``. Modules are named as text,
-so that an entry loads none of them.
+module that the entry names for torch in ``izhi.neurons``, and its equation in ``izhi.equation``. Modules are named as
+text, so that an entry loads none of them.
 """
 
 from __future__ import annotations

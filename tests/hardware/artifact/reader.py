@@ -131,7 +131,8 @@ class Layer:
         bits = table["weight_bits"]
         self.weight = unpacked(file.arrays[place + "weight"], bits, columns)
         self.feedback = unpacked(file.arrays[place + "feedback"], bits, n) if table["recurrent"] else None
-        names = {
+        of_step = table.get("step")
+        names = [*(x[0] for x in of_step["constants"]), *table["initial"]] if of_step else {
             "izhikevich": ("a1", "a2", "a3", "a4", "b1", "b2", "b3", "c", "d", "threshold", "v0", "u0"),
             "lif": ("beta", "bias", "threshold"), "lif-zero": ("beta", "bias", "threshold"),
             "lif-soft": ("beta", "bias", "threshold"), "lif-value": ("beta", "bias", "threshold", "reset"),
@@ -141,6 +142,7 @@ class Layer:
         zero = np.zeros(n, object)
         self.trace, self.z = zero, zero
         self.v, self.u = self.p.get("v0", zero), self.p.get("u0", zero)
+        self.states = {x: self.p.get(f"{x}0", zero) for x in of_step["states"]} if of_step else {}
 
     def step(self, x):
         formats, shift, f = self.table["formats"], self.table["shift"], self.table["fraction"]
@@ -159,7 +161,8 @@ class Layer:
             form = formats["trace"]
             a = self.trace = saturated(a * (1 << form[1]) + rounded(self.decay * self.trace, f), form)
         current = saturated(rounded(a * self.p["multiplier"], shift), formats["current"])
-        self.z = getattr(self, self.table["neuron"].replace("-", "_"))(current, formats, f)
+        own = "own" if "step" in self.table else self.table["neuron"].replace("-", "_")
+        self.z = getattr(self, own)(current, formats, f)
         return self.z
 
     def izhikevich(self, current, formats, f):
@@ -172,6 +175,30 @@ class Layer:
         self.v = np.where(spike, p["c"], new)
         self.u = np.where(spike, saturated(u + p["d"], formats["u"]), fallen)
         return spike.astype(object) * 1
+
+    def own(self, current, formats, f):
+        step, values = self.table["step"], []
+        for op, value, *operands in step["operations"]:
+            values.append(self.operation(op, value, [values[k] for k in operands], current, formats, f))
+        *after, fires = (values[k] for k in step["results"])
+        self.states = dict(zip(step["states"], after, strict=True))
+        return fires.astype(object) * 1
+
+    def operation(self, op, value, x, current, formats, f):
+        fraction = {**{state: formats[state][1] for state in self.states}, "fraction": f}
+        return {
+            "variable": lambda: {**self.p, **self.states, "_input": current}[value],
+            "constant": lambda: 0 * current,
+            "+": lambda: x[0] + x[1], "-": lambda: x[0] - x[1], "*": lambda: x[0] * x[1],
+            "negative": lambda: -x[0], "absolute": lambda: abs(x[0]),
+            "shift": lambda: rounded(x[0], fraction[value]),
+            "aligned": lambda: x[0] * (1 << f + fraction[value.split()[0]] - fraction[value.split()[1]]),
+            "saturated": lambda: saturated(x[0], formats[value]),
+            "clip": lambda: np.minimum(np.maximum(x[0], x[1]), x[2]),
+            ">=": lambda: x[0] >= x[1], ">": lambda: x[0] > x[1],
+            "not": lambda: ~x[0].astype(bool), "and": lambda: x[0] & x[1], "or": lambda: x[0] | x[1],
+            "select": lambda: np.where(x[0].astype(bool), x[1], x[2]),
+        }[op]()  # fmt: skip
 
     def lif(self, current, formats, f):
         p, above = self.p, self.v > self.p["threshold"]

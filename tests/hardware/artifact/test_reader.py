@@ -2,13 +2,17 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings, strategies as st
 from reader import Reader
 
 from izhi import cli
+from izhi.equation import literature
 from izhi.experiments import export
 from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
+from izhi.network import Network
+from izhi.quantization import formats, in_integers, quantized
 from networks import convolutional_network, random_network, random_spikes
 
 
@@ -70,3 +74,19 @@ def test_every_score_of_two_hundred_images(tmp_path):
     assert found.test_inputs.shape[1] == 200
     assert len(set(found.test_scores.argmax(1))) > 5
     check(path, found.test_inputs.astype(np.int64), found.test_scores)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [literature.symplectic_adaptive_lif, literature.balanced_resonate_and_fire, literature.fitzhugh_nagumo],
+    ids=lambda model: model.function.__name__,
+)
+def test_neurons_whose_step_is_in_the_file(tmp_path, model):
+    torch.manual_seed(0)
+    network = Network([torch.nn.Linear(12, 9), model(), torch.nn.Linear(9, 5), model()]).eval()
+    spikes = (torch.rand(12, 3, 12) < 0.5).float()
+    for layer in network.spiking:
+        layer.connection.weight.data *= 20
+    integers = in_integers(quantized(network, 6, formats(network, spikes, 16)))
+    whole, path = spikes.numpy().astype(np.uint8), tmp_path / "x.izhi"
+    check(path, whole, saved(integers, whole, path))

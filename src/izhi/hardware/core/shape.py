@@ -218,12 +218,22 @@ def step_of(shape: LayerShape) -> dict[str, Symbol]:
 
 def _selected(args: tuple[Symbol, ...]) -> Symbol | tuple[Symbol, ...]:
     """A selection of two sums with an operand in common adds it behind the selection: one adder in place of two."""
-    condition, a, b = args
-    if a.op == b.op == "+":
-        for x in a.args:
-            if x in b.args:
-                others = (next((y for y in side.args if y is not x), x) for side in (a, b))
-                return x + x.graph.node("select", condition, *others)
+    condition, *branches = args
+    graph, zero = condition.graph, condition.graph.constant(0.0)
+
+    def remainders(node: Symbol) -> dict[tuple[Symbol, str], Symbol]:
+        """What is added to an operand, or subtracted from it, by the operand and the sign."""
+        alone = {(node, "+"): zero, (node, "-"): zero}
+        if node.op not in ("+", "-"):
+            return alone
+        a, b = node.args
+        return {(a, node.op): b} | ({(b, "+"): a} if node.op == "+" else {}) | alone
+
+    first, second = map(remainders, branches)
+    for x, sign in first:
+        if (x, sign) in second and x.op != "constant" and any(y.op in ("+", "-") for y in branches):
+            selected = graph.node("select", condition, first[x, sign], second[x, sign])
+            return x + selected if sign == "+" else x - selected
     return args
 
 
