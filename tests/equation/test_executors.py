@@ -1,10 +1,21 @@
 """Random steps: compiled forward and backward against torch and its autograd."""
 
+import ctypes
+import shutil
+import subprocess
+
+import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import HealthCheck, assume, given, reject, settings, strategies as st
 
 import izhi
+from izhi.equation.c import HEADER, c_function
+from izhi.errors import ArtifactError, EquationError
+from izhi.hardware import fixed
+from izhi.hardware.fixed import FixedPoint, fast
+from izhi.kernels import SynapticInput
+from izhi.quantization import QuantizedNeuron, StateFormats
 
 STATES = ("v", "w")
 LEAVES = st.sampled_from(["v", "w", "I", "a", "b", "(0.0 * v + 0.5)", "(0.0 * v - 1.25)"])
@@ -23,11 +34,11 @@ def extended(inner):
 
 
 EXPRESSIONS = st.recursive(LEAVES, extended, max_leaves=8)
+#: What integers have no words for, and comparisons of parameters alone, which they do not make for each neuron.
+IN_INTEGERS = EXPRESSIONS.filter(lambda x: "exp" not in x and "/" not in x)
 
 
-@settings(deadline=None, max_examples=12)
-@given(EXPRESSIONS, EXPRESSIONS, EXPRESSIONS, st.integers(0, 100))
-def test_random_steps_are_those_of_autograd(of_v, of_w, of_spike, seed):
+def neuron_of(of_v, of_w, of_spike):
     source = (
         "def step(v, w, I, p):\n"
         "    a, b = p.a, p.b\n"
@@ -38,7 +49,13 @@ def test_random_steps_are_those_of_autograd(of_v, of_w, of_spike, seed):
     )
     scope = {"izhi": izhi, "__name__": __name__}
     exec(source, scope)
-    model = izhi.neuron(states=STATES, parameters={"a": 0.4, "b": 0.7})(scope["step"])
+    return izhi.neuron(states=STATES, parameters={"a": 0.4, "b": 0.7})(scope["step"])
+
+
+@settings(deadline=None, max_examples=12)
+@given(EXPRESSIONS, EXPRESSIONS, EXPRESSIONS, st.integers(0, 100))
+def test_random_steps_are_those_of_autograd(of_v, of_w, of_spike, seed):
+    model = neuron_of(of_v, of_w, of_spike)
     generator = torch.Generator().manual_seed(seed)
     current = torch.randn(12, 2, 5, generator=generator)
     weights = torch.randn(12, 2, 5, generator=generator)
@@ -54,6 +71,73 @@ def test_random_steps_are_those_of_autograd(of_v, of_w, of_spike, seed):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
     for one, other in zip(results["cpu"][3], results["reference"][3], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * float(other.abs().max() + 1))
+
+
+@settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.filter_too_much])
+@given(
+    IN_INTEGERS, IN_INTEGERS, IN_INTEGERS, st.integers(0, 100), st.sampled_from([8, 12, 16]), st.integers(-1, 2),
+    st.sampled_from([6, 10, 14]),
+)  # fmt: skip
+def test_random_steps_in_fixed_point_numbers_are_the_same_everywhere(
+    tmp_path_factory, of_v, of_w, of_spike, seed, width, finer, fraction
+):
+    """Torch, compiled floats, integers in numpy and compiled, and C."""
+    v, w = FixedPoint(width, width - 3), FixedPoint(width, width - 3 + finer)
+    random, numbers = np.random.default_rng(seed), {}
+    total = random.integers(-40, 60, (20, 2, 5))
+    drive = SynapticInput(
+        torch.from_numpy(total).float(), gain=torch.tensor([1 / 16]), bias=torch.linspace(-0.1, 0.1, 5)
+    )
+    for kernel in ("reference", "cpu"):
+        try:
+            neuron = QuantizedNeuron(neuron_of(of_v, of_w, of_spike)(kernel=kernel), StateFormats(v, w, fraction))
+        except EquationError:
+            reject()
+        spikes, state = neuron(drive)
+        numbers[kernel] = [x.detach().numpy() for x in (spikes, state.v / v.unit, state.w / w.unit)]
+    integers, multiplier, shift = neuron.in_integers(drive)
+    layer = fixed.IntegerLayer(np.zeros((5, 5), np.int64), 8, multiplier, shift, v, integers)
+    try:
+        fixed.check_bounds(fixed.IntegerNetwork((layer,)))
+    except ArtifactError:
+        reject()
+    assume(max(integers.sums(v).values(), default=0) < 1 << 52)
+    numbers["integers"] = states, fires = integers.start(2), []
+    for now in total:
+        states, fired = integers.step(states, layer.current(now))
+        fires.append(fired)
+    for kernel in ("reference", "cpu"):
+        for found, expected in zip(numbers[kernel], (np.stack(fires), *states), strict=True):
+            assert np.array_equal(found, expected), kernel
+    check_compiled(tmp_path_factory.mktemp("c"), layer, random)
+
+
+def check_compiled(folder, layer, random):
+    """Compiled integers give a layer's spikes, and C the words of its neurons."""
+    weight = random.integers(-100, 100, layer.weight.shape)
+    network = fixed.IntegerNetwork((fixed.IntegerLayer(
+        weight, 8, layer.multiplier, layer.shift, layer.current_format, layer.neuron,
+    ),))  # fmt: skip
+    spikes = random.integers(0, 2, (15, 3, 5))
+    slow, quick = fixed.run(network, spikes), fast.run(network, spikes)
+    assert np.array_equal(slow.spikes[0], quick.spikes[0])
+    if shutil.which("gcc") is None:
+        return
+    neuron, formats = layer.neuron, list(layer.neuron.formats.values())
+    source, library = folder / "step.c", folder / "step.so"
+    source.write_text(HEADER + c_function(neuron.operations, formats, neuron.fraction, "step"))
+    options = ["-Wall", "-Werror", "-Wno-unused-variable", "-std=c99", "-shared", "-fPIC"]
+    subprocess.run(["gcc", *options, source, "-o", library], check=True)
+    step, pointer = ctypes.CDLL(str(library)).step, ctypes.POINTER(ctypes.c_int32)
+    z = np.stack([random.integers(x.lowest, x.highest + 1, (20, 5)) for x in formats])
+    current = random.integers(formats[0].lowest, formats[0].highest + 1, (20, 5))
+    after, fired = neuron.step(z, current)
+    constants = np.stack([getattr(neuron, x.name) for x in neuron.operations.constants]).astype(np.int32)
+    for b in range(20):
+        for j in range(5):
+            own, p = z[:, b, j].astype(np.int32), np.ascontiguousarray(constants[:, j])
+            fires = step(own.ctypes.data_as(pointer), int(current[b, j]), p.ctypes.data_as(pointer))
+            assert (fires, own.tolist()) == (fired[b, j], after[:, b, j].tolist())
 
 
 @pytest.mark.parametrize("kernel", ["cpu", "reference"])

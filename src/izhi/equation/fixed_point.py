@@ -178,6 +178,10 @@ class _Rounding:
     def _uses(self) -> Counter[Symbol]:
         return Counter(x for node in in_order(self.roots) for x in node.args) + Counter(self.roots)
 
+    def _own_format(self, node: Symbol) -> str:
+        """The format in which an expression is computed: of the first state that it is made of, or of all."""
+        return self._format_of(node) or self.equation.states[0]
+
     def _format_of(self, node: Symbol) -> str | None:
         """The first state that an expression is made of; None if there is none."""
         if node in self.known:
@@ -196,7 +200,7 @@ class _Rounding:
     def fires(self, node: Symbol) -> Symbol:
         """A spike: of the word, or one or none where a condition holds."""
         if node.op == "spike":
-            of = self._format_of(node.args[0]) or self.equation.states[0]
+            of = self._own_format(node.args[0])
             x = self._sum(node.args[0], of)
             return self.graph.node("spike", x, self._of_gradient(node.args[1]), value=node.value)
         if node.op == "hold":
@@ -220,7 +224,7 @@ class _Rounding:
         """An expression as a number in the format of a state, which it may exceed."""
         if node in self.graph.fixed:
             return self._constant(node, "value", of)
-        return self._leaf(node) if self._format_of(node) == of else self._sum(node, of)
+        return self._leaf(node) if self._own_format(node) == of else self._sum(node, of)
 
     def _branches(self, node: Symbol, of: str) -> tuple[Symbol, bool]:
         """An expression in the format of a state, and whether it may exceed it."""
@@ -251,10 +255,7 @@ class _Rounding:
             return self.graph.node("hold", self._leaf(node.args[0]))
         if node.op == "absolute":
             return self.graph.node("absolute", self._leaf(node.args[0]))
-        of = self._format_of(node)
-        if of is None:
-            fail(f"{node!r} is made of no state; integers have formats of states alone")
-        return self._branches(node, of)[0]
+        return self._branches(node, self._own_format(node))[0]
 
     def _sum(self, node: Symbol, of: str) -> Symbol:
         """A sum, whose products with coefficients are rounded together."""
@@ -308,8 +309,7 @@ class _Rounding:
 
     def _is_exact(self, t: _Term, of: str) -> bool:
         """Whether a product with states has no coefficient, and the format of the sum."""
-        names = [self._format_of(x) for x in t.states]
-        first = min(filter(None, names), key=self.equation.states.index)
+        first = min(map(self._own_format, t.states), key=self.equation.states.index)
         return t.coefficient is None and abs(t.number) == 1 and first == of
 
     def _coefficient(self, t: _Term) -> Symbol:
@@ -320,7 +320,7 @@ class _Rounding:
 
     def _product(self, states: tuple[Symbol, ...]) -> tuple[Symbol, str]:
         """States multiplied one after the other, and the format of the result."""
-        factors = [(self._leaf(x), str(self._format_of(x))) for x in states]
+        factors = [(self._leaf(x), self._own_format(x)) for x in states]
         value, of = factors[0]
         for other, name in factors[1:]:
             first, last = sorted((of, name), key=self.equation.states.index)
