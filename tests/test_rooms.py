@@ -30,9 +30,9 @@ ALLOWED: dict[str, set[str]] = {
     "network": {"data", "kernels", "neurons", "spec"},
     "training": {"data", "kernels", "network", "neurons", "spec"},
     "exchange": {"data", "kernels", "network", "neurons", "spec"},
-    "quantization": {"hardware", "kernels", "network", "neurons", "spec", "training"},
+    "quantization": {"equation", "hardware", "kernels", "network", "neurons", "spec", "training"},
     "experiments": {
-        "data", "hardware", "kernels", "network", "neurons", "quantization", "spec", "training",
+        "data", "equation", "hardware", "kernels", "network", "neurons", "quantization", "spec", "training",
     },
     "explorer": {"data", "experiments", "hardware", "network", "neurons", "spec", "training"},
     "cli": {

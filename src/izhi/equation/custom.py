@@ -12,6 +12,7 @@ from izhi.equation.emit import operations
 from izhi.equation.equation import Equation, Input, Names, StateFunction
 from izhi.equation.graph import StepGraph, Symbol
 from izhi.equation.integers import integer_step
+from izhi.equation.latex import latex
 from izhi.errors import EquationError, SettingError, unknown
 from izhi.spec import Coefficient, CustomSpec, NeuronEntry, entry_of, register_again
 
@@ -88,6 +89,10 @@ class NeuronModel:
             self.spec(**values), parameter_shape=parameter_shape, learn=learn, spread=spread, surrogate=surrogate,
             kernel=kernel,
         )  # fmt: skip
+
+    def _repr_latex_(self) -> str:
+        """The step in a notebook."""
+        return f"$$\n{latex(self.equation)}\n$$"
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
         return model_of, (self.reference,)

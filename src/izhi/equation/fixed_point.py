@@ -1,8 +1,8 @@
 """A step in fixed-point numbers, derived from its equation by three rules of rounding.
 
     1. A product of two states is rounded to the format of the first of them.
-    2. Products with coefficients, states in another format, and coefficients that are added to these are summed in
-       full and rounded once; what has no coefficient is exact, and so is what a spike adds.
+    2. Products with coefficients, what is added to them, and states in another format are summed in full and rounded
+       once; what has no coefficient is exact, and so is what a spike adds.
     3. States saturate.
 
 An expression that is used more than once is computed once, in the format of the first state in it. What is made of
@@ -261,7 +261,7 @@ class _Rounding:
         """A sum, whose products with coefficients are rounded together."""
         limits = dict[Symbol, Symbol]()
         terms = [self._of_input(t) for t in self._terms(node, limits, is_root=True)]
-        rounds = any(t.states and not self._is_exact(t, of) for t in terms)
+        has_products = any(t.states and (t.coefficient is not None or abs(t.number) != 1) for t in terms)
         exact, total = self.graph.lift(0.0), self.graph.lift(0.0)
         offsets = [t for t in terms if not (t.states or t.gates)]
         for t in (t for t in terms if t.states or t.gates):
@@ -281,9 +281,12 @@ class _Rounding:
         if offsets:
             sign = math.copysign(1.0, offsets[0].number) if len(offsets) == 1 else 1.0
             named = self._offset([t for t in offsets if self.bias not in in_order([self._coefficient(t)])], sign)
-            symbol = self._constant(self._offset(offsets, sign), "addend" if rounds else "value", of, named=named)
+            symbol = self._constant(self._offset(offsets, sign), "addend" if has_products else "value", of, named=named)
             constant = self.arithmetic.exact(symbol, node)
-            total, exact = (_added(total, sign, constant), exact) if rounds else (total, _added(exact, sign, constant))
+            if has_products:
+                total = _added(total, sign, constant)
+            else:
+                exact = _added(exact, sign, constant)
         result = exact if total.op == "constant" else self.graph.sum(exact, self.arithmetic.rounded(total, of))
         for x, limit in limits.items():
             result = self.graph.node("bounded", result, x, limit)
@@ -341,7 +344,8 @@ class _Rounding:
         if node in self.known or is_shared or node.op in ("variable", "clip", "select", "hold", "absolute"):
             return [_Term(states=(node,))]
         if node.op == "bounded":
-            limits[node.args[1]] = self._of_gradient(node.args[2])
+            if node.args[1] not in self.graph.fixed:
+                limits[self._leaf(node.args[1])] = self._of_gradient(node.args[2])
             return self._terms(node.args[0], limits)
         if node.op in ("+", "-"):
             a, b = (self._terms(x, limits) for x in node.args)

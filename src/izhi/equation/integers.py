@@ -118,9 +118,13 @@ class IntegerStep:
 
     @cached_property
     def compared(self) -> frozenset[str]:
-        """Constants that a state is compared with."""
-        operands = (x for node in self.nodes if node.op in (">=", ">") for x in node.args)
-        return frozenset(str(x.value) for x in operands if x.value in {c.name for c in self.constants})
+        """Constants that a state is compared with, by themselves or in a sum."""
+        values = {x.name for x in self.constants if x.role == "value"}
+        operands = [x for node in self.nodes if node.op in (">=", ">") for x in node.args]
+        for x in operands:
+            if x.op in ("+", "-", "negative"):
+                operands += x.args
+        return frozenset(str(x.value) for x in operands if x.value in values)
 
     @cached_property
     def nodes(self) -> list[Symbol]:

@@ -1,0 +1,77 @@
+"""The operations of a neuron's step as a graph."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from matplotlib.figure import Figure
+
+from izhi.equation import Equation, Input, Names, StepGraph, Symbol
+from izhi.equation.equation import CONSTANTS
+from izhi.equation.graph import in_order
+from izhi.experiments.plots.figure import COLOURS
+
+_SIGNS = {"*": "·", "negative": "−", "-": "−", "/": "÷", ">=": "≥"}
+
+
+def step_graph(equation: Equation, title: str = "") -> Figure:
+    """The operations of a step from left to right: states and input, what is computed of them, and the results.
+
+    Parameters are written beside the operation that takes them.
+    """
+    graph = StepGraph()
+    states = tuple(graph.variable(name) for name in equation.states)
+    names = {name: graph.variable(name, fixed=True) for name in (*equation.coefficients, *CONSTANTS, "v_low", "v_high")}
+    results = equation.step(states, Input(graph.variable("I")), Names(names), Names(names), None)
+    shown = [x for x in in_order(results) if x not in graph.fixed]
+    column: dict[Symbol, int] = {}
+    for node in shown:
+        column[node] = 1 + max((column[x] for x in node.args if x in column), default=-1)
+    places, row = dict[Symbol, tuple[int, float]](), defaultdict[int, list[Symbol]](list)
+    for node in shown:
+        row[column[node]].append(node)
+    for x, nodes in row.items():  # beside what they are made of
+        middle = {n: [places[y][1] for y in n.args if y in places] or [0.0] for n in nodes}
+        nodes.sort(key=lambda n: sum(middle[n]) / len(middle[n]))
+        places |= {node: (x, k - (len(nodes) - 1) / 2) for k, node in enumerate(nodes)}
+    last = 1 + max(column.values())
+    figure = Figure(figsize=(1.5 + 0.95 * last, 1.2 + 0.62 * max(map(len, row.values()))), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_axis_off()
+    for node in shown:
+        for other in node.args:
+            if other in places:
+                is_far = column[node] > 1 + column[other]  # passes other operations in an arc
+                axes.annotate("", places[node], places[other], arrowprops={
+                    "arrowstyle": "-|>", "color": "0.6", "shrinkA": 13, "shrinkB": 13, "lw": 0.8,
+                    "connectionstyle": f"arc3,rad={0.18 if is_far else 0}",
+                })  # fmt: skip
+    for node, place in places.items():
+        is_result = node in results
+        colour = COLOURS[1] if is_result else COLOURS[0] if node.op == "variable" else "0.25"
+        box = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": colour, "lw": 1.4 if is_result else 0.8}
+        axes.text(*place, _label(node, graph), ha="center", va="center", fontsize=8, color=colour, bbox=box)
+    for name, node in zip((*equation.states, "spike"), results, strict=True):
+        if node in places:
+            x, y = places[node]
+            axes.text(x, y - 0.42, f"→ {name}", ha="center", va="center", fontsize=8, color=COLOURS[1])
+    axes.set_xlim(-0.6, last - 0.3)
+    axes.set_ylim(*(sign * (max(abs(y) for _, y in places.values()) + 0.7) for sign in (1, -1)))
+    figure.suptitle(title or equation.name, fontsize=11)
+    return figure
+
+
+def _label(node: Symbol, graph: StepGraph) -> str:
+    """An operation, and the parameters and numbers that it takes."""
+    if node.op == "variable":
+        return str(node.value)
+    own = [_text(x) for x in node.args if x in graph.fixed]
+    return node.op if node.op == "spike" else " ".join([_SIGNS.get(node.op, node.op), *own])
+
+
+def _text(x: Symbol) -> str:
+    """An expression of parameters."""
+    if not x.args:
+        return f"{x.value:g}" if isinstance(x.value, float) else str(x.value)
+    sign, args = _SIGNS.get(x.op, x.op), [_text(y) for y in x.args]
+    return f"({args[0]} {sign} {args[1]})" if len(args) == 2 else f"{sign}({args[0]})"
