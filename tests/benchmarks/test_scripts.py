@@ -21,6 +21,7 @@ TESTED = (
     "house",
     "other_libraries",
     "own_neurons",
+    "own_neurons_on_core",
     "results",
     "snntorch_loop",
     "snntorch_tutorials",
@@ -100,6 +101,14 @@ def test_other_libraries(tmp_path):
 def test_own_neurons():
     printed = run("own_neurons", "--turns", "2", "--steps", "2", "--neurons", "parametric_lif").splitlines()
     assert re.fullmatch(r"T = +2  parametric_lif .* ms, loop +[\d.]+ ms: [\d.]+ \([\d.]+ … [\d.]+\) times", printed[-1])
+
+
+def test_own_neurons_on_core():
+    table = run("own_neurons_on_core", "--dataset", "iris", "--hidden", "8", "--epochs", "1", "--samples", "2",
+                "--seeds", "0", "--neurons", "two_compartment_lif").splitlines()  # fmt: skip
+    assert re.fullmatch(
+        r"\| two_compartment_lif \| 0 \| [\d.]+ % \| [\d.]+ % \| \d+ spikes, 0; \d+ spikes, 0 \|", table[2]
+    )
 
 
 @pytest.mark.parametrize("kernel", ["auto", "reference"])
