@@ -56,7 +56,7 @@ def fabric_of(precision: str) -> Any:
 def chain(given: Mapping[str, Any]) -> None:
     """Train, evaluate, quantise and run in integers; an IzhiError before training is a refusal."""
     e = experiment({**BASE, **given})
-    dataset = dataset_of(DataSettings(**{n: e.get(n) for n in ("dataset", "fold", "best_inputs")}))
+    dataset = dataset_of(DataSettings(**{n: e.get(n) for n in ("dataset", "fold", "best_inputs", "over_time")}))
     build.check(e, dataset)
     train, held = build.training_samples(e.data, dataset)
     encoder = build.encoder(e, dataset)
@@ -110,7 +110,7 @@ def in_integers(e: Experiment, dataset: Dataset, network: Any) -> None:
     encoder = build.encoder(e, dataset)
     integers = quantization.in_integers(network.eval())
     spikes = samples.dense(encoder(dataset.test.batch(torch.arange(2))[0], 0))
-    whole = in_whole_numbers(spikes, {name: e.get(name) for name in export.ENCODING})
+    whole = in_whole_numbers(spikes, export.encoding_of(e))
     with torch.no_grad():
         expected = network.record(torch.from_numpy(spikes).to(next(network.parameters()))).spikes
     for one, two in zip(fixed.run(integers, whole).spikes, expected, strict=True):

@@ -240,3 +240,84 @@ def test_a_folder_named_without_its_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingError, match="there is a file or folder of that name: give it as ./own"):
         data.load("own")
+
+
+def test_names_of_classes_as_labels(tmp_path):
+    x, y = separable()
+    names = np.array(["cat", "dog", "ant"])[y]
+    np.savez(tmp_path / "one.npz", x=x, y=names)
+    found = data.load(str(tmp_path / "one.npz"))
+    assert found.classes == ("ant", "cat", "dog")
+    np.savez(
+        tmp_path / "two.npz", x_train=x, y_train=names, x_test=x[:3], y_test=names[:3], classes=["dog", "cat", "ant"]
+    )
+    assert data.load(str(tmp_path / "two.npz")).test.labels.tolist() == [1, 0, 2]
+    np.savez(tmp_path / "bad.npz", x_train=x, y_train=names, x_test=x[:3], y_test=[0, 1, 2], classes=["dog", "cat"])
+    with pytest.raises(DataError, match="bad.npz has the label 'ant', expected one of its classes: ..dog.*cat"):
+        data.load(str(tmp_path / "bad.npz"))
+
+
+def test_a_table_with_the_class_last(tmp_path):
+    (tmp_path / "t.csv").write_text("width,length,kind\n" + "".join(f"{k},{2.5 * k},{k % 12}\n" for k in range(60)))
+    found = data.load(str(tmp_path / "t.csv"))
+    assert found.classes == tuple(map(str, range(12)))
+    assert (found.shape, len(found.train) + len(found.test)) == ((2,), 60)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "t.csv holds no rows of numbers"),
+        ("a,b\n", "t.csv holds no rows of numbers"),
+        ("1,2,a\n1,x,b\n", "line 2 has 'x', expected a number"),
+        ("1,2,a\n1,b\n", "line 2 has 2 columns, expected 3"),
+        ("1\n2\n", "line 1 has 1 columns, expected 2"),
+        ("1,nan,a\n1,2,b\n", "sample 0 holds numbers that are not finite"),
+        ('1,"' + "2" * 200_000 + "\n", "t.csv is no table with commas"),
+    ],
+)
+def test_what_is_no_table(text, message, tmp_path):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        data.load(str(tmp_path / "t.csv"))
+
+
+def series_folder(folder, ending):
+    random = np.random.default_rng(0)
+    for name in "ab":
+        (folder / name).mkdir(parents=True)
+        for k in range(8):
+            steps = random.random((5 + (k % 3 if ending == ".csv" else 0), 2))
+            if ending == ".npy":
+                np.save(folder / name / f"{k}.npy", steps)
+            else:
+                rows = "".join(f"{a},{b}\n" for a, b in steps)
+                (folder / name / f"{k}.csv").write_text(f"x,y\n{rows}")
+
+
+@pytest.mark.parametrize("ending", [".npy", ".csv"])
+def test_a_folder_of_series(ending, tmp_path, monkeypatch, capsys):
+    series_folder(tmp_path / "own", ending)
+    found = data.load(str(tmp_path / "own"), over_time=True)
+    assert isinstance(found.train, data.SeriesSamples)
+    assert found.train.features == 2
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "--dataset", "./own", "--hidden", "4", "--neuron", "lif", "--epochs", "1", "--steps", "4"]
+    assert main([*words, "--over-time", "--encoding", "delta", "--out", "run"]) == 0
+    assert main(["evaluate", "run"]) == 0
+    if ending == ".npy":
+        capsys.readouterr()
+        assert main([*words, "--out", "values"]) == 0
+        assert "arrays 5 × 2 as 10 values at once (time series: --over-time)" in capsys.readouterr().err
+        assert main([*words, "--encoding", "current", "--out", "other"]) == 2
+        assert "or --over-time for arrays (T, features)" in capsys.readouterr().err
+
+
+def test_arrays_are_series_if_the_command_says_so(tmp_path):
+    np.savez(tmp_path / "own.npz", x=np.random.default_rng(0).random((20, 6, 2)), y=[0, 1] * 10)
+    assert data.load(str(tmp_path / "own.npz")).shape == (6, 2)
+    assert isinstance(data.load(str(tmp_path / "own.npz"), over_time=True).train, data.SeriesSamples)
+    for name in ("iris", str(tmp_path / "t.csv")):
+        (tmp_path / "t.csv").write_text("1,2,a\n3,4,b\n")
+        with pytest.raises(SettingError, match=r"over_time is True, but .* is no file .npz or folder of arrays"):
+            data.load(name, over_time=True)

@@ -116,14 +116,14 @@ def test_numbers_survive_text_and_json(epochs, rate, neuron):
 def test_lists_of_names_are_made_from_the_fields():
     assert set(marked(Mark.CODES)) == {
         "dataset", "fold", "best_inputs", "encoding", "population", "steps", "window", "pool",
-        "counts", "normalize_time", "seed", "levels", "lengths", "delta", "crossings", "permutation",
+        "counts", "normalize_time", "seed", "levels", "lengths", "delta", "crossings", "permutation", "over_time",
     }  # fmt: skip
     assert set(marked(Mark.MAY_CHANGE)) == {"epochs", "kernel", "patience", "tensorboard"}
     assert set(marked(Mark.SHAPES)) == {
         "neuron", "order", "connection", "readout", "hidden", "layers", "learn", "per_neuron", "per_channel", "mixture",
         "population", "steps", "encoding", "window", "pool", "counts", "normalize_time", "delays",
         "delay_type", "weight_bits", "weight_scale", "state_bits", "dataset", "fold", "best_inputs", "levels",
-        "modules", "lengths", "delta", "crossings", "permutation",
+        "modules", "lengths", "delta", "crossings", "permutation", "over_time",
     }  # fmt: skip
     assert set(marked(Mark.OF_FILES)) == {"modules"}
     assert set(marked(Mark.ON_DEVICE)) == {

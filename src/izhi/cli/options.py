@@ -67,7 +67,7 @@ def _option(name: str) -> str:
 def _value(field: FieldInfo) -> dict[str, Any]:
     """Arguments of argparse for the setting's value: a switch, one of some choices, or text."""
     kinds = [x for x in (get_args(field.annotation) or (field.annotation,)) if x is not type(None)]
-    if field.annotation is bool:
+    if bool in kinds:
         # With a value as well, so that the command line can switch off what a file sets.
         return {"nargs": "?", "const": "true", "choices": ("true", "false")}
     literal = field.annotation if get_origin(field.annotation) is Literal else kinds[0]

@@ -82,7 +82,7 @@ def recorded_names() -> list[str]:
 
 def is_path(name: str) -> bool:
     """Whether a data set has the name of a path."""
-    return name.endswith((".npz", ".ts")) or os.sep in name
+    return name.endswith((".npz", ".ts", ".csv")) or os.sep in name
 
 
 def is_archived(name: str) -> bool:
@@ -115,7 +115,8 @@ def require_known(name: str) -> None:
     if is_path(name):
         if not Path(name).exists():
             raise SettingError(
-                f"data set {shown(name)} is not there, expected a file .npz or .ts, or a folder of classes"
+                f"data set {shown(name)} is not there, expected a file .npz or .ts, or a folder of classes, or a table"
+                " .csv"
             )
         return
     if name not in DATASETS and name not in (others := [*provided(), *recorded_names()]):

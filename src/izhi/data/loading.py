@@ -36,14 +36,17 @@ def source_of(name: str) -> Source:
 
 
 def load(
-    name: str, report: Progress = lambda line: None, *, fold: int | None = None, best_inputs: int | None = None
-) -> Dataset:
+    name: str, report: Progress = lambda line: None, *, fold: int | None = None, best_inputs: int | None = None,
+    over_time: bool | None = None,
+) -> Dataset:  # fmt: skip
     """The data set of that name, after a download if it is missing.
 
     Args:
         name: one of ``DATASETS``, or of ``recorded_names()``.
         report: receives a line for each download.
         fold, best_inputs: (embedded data sets) see ``izhi.data.embedded.Embedded``.
+        over_time: (files .npz, folders of arrays) whether samples (T, features) are time series; None for what the file
+            says.
 
     Raises:
         SettingError: for an unknown name, and for a fold or inputs of a data set that has files.
@@ -54,6 +57,12 @@ def load(
         one = replace(one, fold=fold, best_inputs=best_inputs)
     elif fold is not None or best_inputs is not None:
         raise SettingError(f"fold or best_inputs is given, but {name} is none of {', '.join(EMBEDDED)}; leave it out")
+    if over_time is not None:
+        if not isinstance(one, (local_files.Arrays, local_files.ClassFolder)):
+            raise SettingError(
+                f"over_time is {over_time}, but {name} is no file .npz or folder of arrays; leave it out"
+            )
+        one = replace(one, as_series=over_time)
     folder = folder_of(name)
     one.fetch(folder, report)
     return one.load(folder)

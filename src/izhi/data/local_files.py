@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from izhi import files
-from izhi.data import functions, ts
+from izhi.data import csv, functions, ts
 from izhi.data.dataset import Array, Dataset
 from izhi.data.events import first_index
 from izhi.data.source import Part, Source
@@ -42,10 +43,11 @@ class Arrays(LocalSource):
     """A file .npz with the arrays x and y, or x_train, y_train, x_test and y_test, and optionally classes.
 
     With ``over_time`` x is (samples, T, features), time series. ``lengths``, or lengths_train and lengths_test, give
-    the valid steps of each sample.
+    the valid steps of each sample. Labels are numbers, or names of classes.
     """
 
     about = "arrays of your own"
+    as_series: bool | None = None  #: whether samples are time series; None for what the file says
 
     def load(self, folder: Path) -> Dataset:
         """The data set; no code in the file runs."""
@@ -64,7 +66,8 @@ class Arrays(LocalSource):
         if "classes" in arrays and arrays["classes"].ndim != 1:
             raise DataError(f"{self.name} has classes of shape {arrays['classes'].shape}, expected a list of names")
         classes = [str(c) for c in arrays["classes"]] if "classes" in arrays else None
-        over_time = bool(arrays.get("over_time", np.array(False)).any()) or isinstance(x, list)
+        says = bool(arrays.get("over_time", np.array(False)).any()) or isinstance(x, list)
+        over_time = says if self.as_series is None else self.as_series
         return _named(self.name, x, y, test, classes, over_time=over_time)
 
     def _series(self, arrays: dict[str, Array], name: str, lengths: str) -> Array | list[Array] | None:
@@ -85,6 +88,16 @@ class Arrays(LocalSource):
 
 
 @dataclass(frozen=True)
+class LabelledTable(LocalSource):
+    """A file .csv: a row for each sample, whose class is in the last column; a first row of names may precede."""
+
+    about = "a table of your own, the class last"
+
+    def load(self, folder: Path) -> Dataset:
+        return _named(self.name, *csv.samples(Path(self.name)), None, None)
+
+
+@dataclass(frozen=True)
 class SeriesFiles(LocalSource):
     """A file .ts, or a folder with one file *_TRAIN.ts; *_TEST.ts beside it has the test samples."""
 
@@ -96,9 +109,10 @@ class SeriesFiles(LocalSource):
 
 @dataclass(frozen=True)
 class ClassFolder(LocalSource):
-    """A folder with a folder of images or arrays (.npy) for each class, optionally below train/ and test/."""
+    """A folder with a folder of images or arrays (.npy, .csv) for each class, optionally below train/ and test/."""
 
     about = "images or arrays of your own, a folder for each class"
+    as_series: bool | None = None  #: whether arrays (T, features) are time series, whose T may differ
 
     def load(self, folder: Path) -> Dataset:
         path = Path(self.name)
@@ -111,14 +125,20 @@ class ClassFolder(LocalSource):
         for split, found in zip(splits, listed, strict=True):
             if not found:
                 raise DataError(
-                    f"{split} holds no samples, expected {', '.join(_IMAGES)} or .npy in folders of classes"
+                    f"{split} holds no samples, expected {', '.join(_IMAGES)}, .npy or .csv in folders of classes"
                 )
             for _, file in found:
                 files.require_file(file)
                 need, size = need + _declared(file), size + file.stat().st_size
                 files.require_memory(2 * need, size, f"{path}")  # samples, and those of a split
-        pairs = [(_stacked([file for _, file in found]), [label for label, _ in found]) for found in listed]
-        return _named(self.name, *pairs[0], pairs[1] if len(pairs) > 1 else None, classes)
+        pairs: list[tuple[object, list[int]]] = []
+        for found in listed:
+            paths = [file for _, file in found]
+            samples: object = [_sample(file) for file in paths] if self.as_series else _stacked(paths)
+            pairs.append((samples, [label for label, _ in found]))
+        return _named(
+            self.name, *pairs[0], pairs[1] if len(pairs) > 1 else None, classes, over_time=bool(self.as_series)
+        )
 
 
 @dataclass(frozen=True)
@@ -149,7 +169,7 @@ def _files(folder: Path, classes: list[str]) -> Iterator[tuple[int, Path]]:
     """The files of each class, with its number."""
     for label, name in enumerate(classes):
         for file in sorted((folder / name).iterdir()) if (folder / name).is_dir() else []:
-            if file.suffix.lower() in (*_IMAGES, ".npy"):
+            if file.suffix.lower() in (*_IMAGES, ".npy", ".csv"):
                 yield label, file
 
 
@@ -194,6 +214,9 @@ _GREY = ("1", "L", "I", "F")
 def _opened(file: Path) -> Iterator[Any]:
     """An image of Pillow whose pixels are not decoded, or an array in its file; DataError for other files."""
     try:
+        if file.suffix.lower() == ".csv":
+            yield csv.table(file)
+            return
         if file.suffix.lower() == ".npy":
             yield np.load(file, mmap_mode="r", allow_pickle=False)
             return
@@ -204,6 +227,8 @@ def _opened(file: Path) -> Iterator[Any]:
             image = Image.open(file, formats=_FORMATS)
         with image:
             yield image
+    except DataError:
+        raise
     except OSError as error:
         why = f"no {', '.join(_FORMATS)}" if type(error).__name__ == "UnidentifiedImageError" else problem(error)
         raise DataError(f"cannot read {file}: {why}") from None
@@ -215,7 +240,15 @@ def _opened(file: Path) -> Iterator[Any]:
 def _named(
     name: str, x: object, y: object, test: object, classes: list[str] | None, *, over_time: bool = False
 ) -> Dataset:
-    """``Dataset.of``, whose errors name the file."""
+    """``Dataset.of``, whose errors name the file; labels may be texts."""
+    held_out = test[1] if isinstance(test, tuple) else None
+    texts = [_texts(labels) for labels in (y, held_out) if _are_texts(labels)]
+    if texts:
+        every = {*itertools.chain(*texts)}
+        are_whole = all(text.isascii() and text.isdecimal() for text in every)
+        classes = classes or sorted(every, key=lambda text: (int(text) if are_whole else 0, text))
+        y = _in_numbers(name, y, classes)
+        test = (test[0], _in_numbers(name, held_out, classes)) if isinstance(test, tuple) else test
     for one in (x, test[0] if isinstance(test, tuple) else None):
         if isinstance(one, np.ndarray) and one.dtype != np.uint8:  # others become float32
             files.require_memory(4 * one.size, one.nbytes, name)
@@ -225,6 +258,22 @@ def _named(
         raise DataError(f"{name}: {error}") from None
 
 
+def _are_texts(labels: object) -> bool:
+    return isinstance(labels, np.ndarray) and labels.dtype.kind in "US"
+
+
+def _texts(labels: object) -> list[str]:
+    return [x.decode(errors="replace") if isinstance(x, bytes) else str(x) for x in np.asarray(labels).ravel().tolist()]
+
+
+def _in_numbers(name: str, labels: object, classes: list[str]) -> Array:
+    """Names of classes as their numbers."""
+    numbers, texts = {text: number for number, text in enumerate(classes)}, _texts(labels)
+    if (odd := next((x for x in texts if x not in numbers), None)) is not None:
+        raise DataError(f"{name} has the label {shown(odd)}, expected one of its classes: {shown(classes)}")
+    return np.array([numbers[x] for x in texts], np.int64).reshape(np.asarray(labels).shape)
+
+
 def source(name: str) -> LocalSource:
     """The source of the data set that a path or a function names."""
     if functions.is_function(name):
@@ -232,6 +281,8 @@ def source(name: str) -> LocalSource:
     path = Path(name)
     if path.suffix == ".npz":
         return Arrays(name)
+    if path.suffix == ".csv":
+        return LabelledTable(name)
     if path.suffix == ".ts" or (path.is_dir() and any(path.glob(f"*{ts.TRAIN}"))):
         return SeriesFiles(name)
     return ClassFolder(name)

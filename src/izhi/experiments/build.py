@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from izhi import data, training
-from izhi.data import AnySamples, Dataset, SeriesSamples, hold_out_speaker, split
+from izhi.data import AnySamples, Dataset, Samples, SeriesSamples, hold_out_speaker, split
 from izhi.errors import SettingError, install, unknown
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.description import describe, describe_encoder
@@ -27,7 +27,7 @@ from izhi.training.evolution import Genome, Population
 
 def dataset(s: DataSettings, report: Callable[[str], None] = lambda line: None) -> Dataset:
     """The data set; ``report`` is told what is downloaded."""
-    return data.load(s.dataset, report, fold=s.fold, best_inputs=s.best_inputs)
+    return data.load(s.dataset, report, fold=s.fold, best_inputs=s.best_inputs, over_time=s.over_time)
 
 
 def training_samples(s: DataSettings, dataset: Dataset) -> tuple[AnySamples, AnySamples]:
@@ -89,7 +89,7 @@ def check(e: Experiment, dataset: Dataset) -> str:
         raise SettingError(f"tensorboard is set, but it is not installed; {install('tensorboard')}")
     return (
         f"{dataset.name}: {len(train):,} training, {len(held):,} validation, {len(dataset.test):,} test"
-        f" samples{_lengths(e, train)};"
+        f" samples{_lengths(e, train)}{_arrays(e, dataset)};"
         f" {fabric.device.type} in {fabric.strategy.precision.precision}, threads: {torch.get_num_threads()}"
     )
 
@@ -116,6 +116,17 @@ def _lengths(e: Experiment, train: object) -> str:
     if e.coding.lengths == "resample" and (shortest, longest) != (e.coding.steps, e.coding.steps):
         return f" of {long} steps, which become T = {e.coding.steps:,} (--steps)"
     return f" of {long} steps"
+
+
+def _arrays(e: Experiment, dataset: Dataset) -> str:
+    """Of arrays that may be time series that they are read as values at once."""
+    train = dataset.train
+    if e.data.over_time is not None or not data.catalogue.is_path(e.data.dataset) or len(dataset.shape) != 2:
+        return ""
+    if not isinstance(train, Samples) or train.inputs.dtype == torch.uint8:
+        return ""
+    steps, features = dataset.shape
+    return f", arrays {steps} × {features} as {steps * features:,} values at once (time series: --over-time)"
 
 
 def encoder(e: Experiment, dataset: Dataset, spec: EncoderSpec | None = None) -> Encoder:

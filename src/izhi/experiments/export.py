@@ -26,6 +26,12 @@ from izhi.seeds import Purpose, derive_seed
 ENCODING = marked(Mark.CODES)
 
 
+def encoding_of(e: Experiment) -> dict[str, object]:
+    """The settings of the encoding of samples; over_time, which older artifacts lack, only where it is given."""
+    values = {name: e.get(name) for name in ENCODING}
+    return {name: value for name, value in values.items() if name != "over_time" or value is not None}
+
+
 def artifact(path: Path, *, tests: int = 4) -> IntegerArtifact:
     """The artifact of a run; SettingError if it is not quantised, or has a module that hardware does not have."""
     return of_run(trained.load(path, expect=partial(expect_integers, path)), tests=tests)
@@ -37,7 +43,7 @@ def of_run(run: trained.Trained, *, tests: int = 4) -> IntegerArtifact:
     from izhi import quantization
 
     integers = quantization.in_integers(network)
-    encoding = {name: e.get(name) for name in ENCODING}
+    encoding = encoding_of(e)
     spikes = in_whole_numbers(test_vectors(run, min(tests, most_tests(integers, e.coding.steps))), encoding)
     scores = fixed.run(integers, spikes).scores
     return IntegerArtifact(integers, e.coding.steps, tuple(dataset.classes), encoding, provenance(run), spikes, scores)
@@ -50,7 +56,7 @@ def require_hardware(e: Experiment, dataset: Dataset, network: Network) -> None:
 
     integers = quantization.in_integers(network.eval())
     shape.require_core(integers, largest_input=shape.largest_input(e.flat()))
-    encoding, steps = {name: e.get(name) for name in ENCODING}, e.coding.steps
+    encoding, steps = encoding_of(e), e.coding.steps
     spikes, scores = np.zeros((steps, 0, integers.inputs), np.uint8), np.zeros((0, len(dataset.classes)), np.int64)
     made = IntegerArtifact(integers, steps, tuple(dataset.classes), encoding, {}, spikes, scores)
     with TemporaryDirectory() as folder:

@@ -64,7 +64,7 @@ def artifact(path: Path, dataset: str | None = None, build: str | None = None, *
 def of_run(run: trained.Trained, *, tests: int = 4) -> IPArtifact:
     """The artifact of a run in memory that meets ``expect_ip``."""
     e = run.experiment
-    encoding = {name: e.get(name) for name in export.ENCODING}
+    encoding = export.encoding_of(e)
     currents = export.test_vectors(run, tests)[0]
     return _with_scores(for_ip(run.network), run.dataset.classes, encoding, export.provenance(run), currents)
 
@@ -129,7 +129,7 @@ def _of_weights(path: Path, content: Mapping[str, Tensor], name: str | None, bui
             f" {dataset.features} values and {len(dataset.classes)} classes; leave --dataset out"
         )
     e = experiment({"dataset": name, "encoding": "constant", "steps": STEPS, "population": fields if fields > 1 else 0})
-    encoding = {key: e.get(key) for key in export.ENCODING}
+    encoding = export.encoding_of(e)
     provenance["data_sha256"] = samples.checksum(dataset)
     values, _ = dataset.test.batch(torch.arange(min(tests, len(dataset.test))))
     encoded = encoder_of(e, dataset)(values, derive_seed(e.training.seed, Purpose.VECTORS))

@@ -147,7 +147,7 @@ def redraw(
             if not text.isprintable() or len(text) > _LONGEST:
                 raise SettingError(f"{name} has {shown(text)}, expected at most {_LONGEST} printable characters")
     try:
-        plots.save(_again(folder, figure, title, labels), out)
+        plots.save(_again(folder, figure, title, labels), out, reads_formulas=title is not None or labels is not None)
     except ValueError as error:
         if isinstance(error, SettingError):
             raise

@@ -42,7 +42,7 @@ class Resources:
 
     def dataset(self, e: Experiment) -> Dataset:
         """The data set of an experiment."""
-        key = e.data.dataset, e.data.fold, e.data.best_inputs
+        key = e.data.dataset, e.data.fold, e.data.best_inputs, e.data.over_time
         if self._dataset is None or self._dataset[0] != key:
             self._dataset = key, build.dataset(e.data, self._report)
         return self._dataset[1]

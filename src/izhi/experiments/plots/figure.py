@@ -29,11 +29,15 @@ def check_ending(path: Path) -> None:
         raise SettingError(f"out is {str(path)!r}, expected a figure's ending: .png, .svg or .pdf")
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of the path's ending, whole or not at all."""
+def save(figure: Figure, path: Path, *, reads_formulas: bool = False) -> None:
+    """Write a figure in the format of the path's ending, whole or not at all.
+
+    ``reads_formulas`` is for texts of the user, in which mathematics stands between dollar signs.
+    """
     check_ending(path)
     buffer = io.BytesIO()
-    _leave_as_text(figure)
+    if not reads_formulas:
+        _leave_as_text(figure)
     figure.savefig(buffer, format=path.suffix[1:], dpi=150)
     write_bytes(path, buffer.getvalue())
 

@@ -6,6 +6,7 @@ from collections.abc import Set
 from typing import TYPE_CHECKING, Literal
 
 from izhi.data import EMBEDDED
+from izhi.data.catalogue import is_path
 from izhi.errors import SettingError, unknown
 from izhi.experiments.settings.fields import Mark
 from izhi.experiments.settings.groups import FIELDS, marked
@@ -95,9 +96,8 @@ def _check_samples(e: Experiment, samples: Samples) -> None:
     _check_unused(e, {*events}, "no recorded events")
     _check_unused(e, {*series}, "no time series")
     if coding.encoding in ("current", "delta", "level"):
-        raise SettingError(
-            f"encoding is {coding.encoding!r}, but {dataset} holds no time series; choose rate or another"
-        )
+        fix = "choose rate or another" + (", or --over-time for arrays (T, features)" if is_path(dataset) else "")
+        raise SettingError(f"encoding is {coding.encoding!r}, but {dataset} holds no time series; {fix}")
 
 
 def _check_unused(e: Experiment, names: Set[str], why: str) -> None:

@@ -81,7 +81,9 @@ class Experiment(Group):
         window = usual_window(self.data.dataset)
         samples: Samples = "events"
         if window is None:
-            samples = "series" if is_over_time(self.data.dataset) else "values"
+            over_time = self.data.over_time
+            is_series = is_over_time(self.data.dataset) if over_time is None else over_time
+            samples = "series" if is_series else "values"
         gain, order, readout = check(self, samples)
         chosen: dict[str, dict[str, object]] = {
             "coding": {

@@ -44,6 +44,10 @@ class DataSettings(Group):
         None, "test fold of an embedded data set, 0 to 4; default: the usual test samples",
         _ENCODING | Mark.SAME_IN_VARIANTS | Mark.OF_EMBEDDED, ge=0, lt=FOLDS,
     )  # fmt: skip
+    over_time: bool | None = setting(
+        None, "arrays (T, features) of .npz files and folders as time series; default: as the file says",
+        _ENCODING | Mark.SAME_IN_VARIANTS,
+    )  # fmt: skip
     best_inputs: int | None = setting(
         None, "number of inputs kept of an embedded data set, by ANOVA F; default: all",
         _ENCODING | Mark.OF_EMBEDDED, ge=1, le=1_000_000,
