@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 import torch
 from llvmlite import ir
@@ -23,114 +22,81 @@ from izhi.kernels.cpu.parallel import (
     share,
     wide_vectors,
 )
-from izhi.kernels.cpu.scalars import codec, f32, load_at, store_at
+from izhi.kernels.cpu.scalars import codec, emitted, f32, load_at, store_at
 from izhi.kernels.events import WORD
-from izhi.kernels.ops import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from llvmlite import ir
     from llvmlite.ir import IRBuilder
-    from numba.core.base import BaseContext
-    from numba.core.typing import Context, Signature
 
 
 _I8, _I32, _I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def lowest_bit(typing: Context, word: Value) -> Value:
+@emitted(types.uint32, types.uint32)
+def lowest_bit(builder: IRBuilder, word: ir.Value) -> ir.Value:
     """The place of the lowest bit that is set in a word that is not zero."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        return builder.cttz(args[0], cgutils.true_bit)
-
-    return types.uint32(types.uint32), generate
+    return builder.cttz(word, cgutils.true_bit)
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def number_of_bits(typing: Context, word: Value) -> Value:
+@emitted(types.uint32, types.uint32)
+def number_of_bits(builder: IRBuilder, word: ir.Value) -> ir.Value:
     """How many bits of a word are set."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        return builder.ctpop(args[0])
-
-    return types.uint32(types.uint32), generate
+    return builder.ctpop(word)
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def word_of(typing: Context, address: Value) -> Value:
+@emitted(types.uint32, types.int64)
+def word_of(builder: IRBuilder, address: ir.Value) -> ir.Value:
     """The word whose bits say which of 32 bytes are not zero."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        kind = ir.VectorType(_I8, WORD)
-        flags = load_at(builder, args[0], kind, align=1)
-        return builder.bitcast(builder.icmp_unsigned("!=", flags, ir.Constant(kind, [0] * WORD)), _I32)
-
-    return types.uint32(types.int64), generate
+    kind = ir.VectorType(_I8, WORD)
+    flags = load_at(builder, address, kind, align=1)
+    return builder.bitcast(builder.icmp_unsigned("!=", flags, ir.Constant(kind, [0] * WORD)), _I32)
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def words_of_floats(typing: Context, address: Value) -> Value:
+@emitted(types.uint64, types.int64)
+def words_of_floats(builder: IRBuilder, address: ir.Value) -> ir.Value:
     """The word whose bits say which of 32 float32 are not 0; above it, in 64 bits, which of those are not 1 either."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        kind = ir.VectorType(ir.FloatType(), WORD)
-        x = load_at(builder, args[0], kind)
-        fires, odd = (builder.fcmp_unordered("!=", x, ir.Constant(kind, [value] * WORD)) for value in (0.0, 1.0))
-        words = [builder.zext(builder.bitcast(flags, _I32), _I64) for flags in (fires, builder.and_(fires, odd))]
-        return builder.or_(words[0], builder.shl(words[1], ir.Constant(_I64, 32)))
-
-    return types.uint64(types.int64), generate
+    kind = ir.VectorType(ir.FloatType(), WORD)
+    x = load_at(builder, address, kind)
+    fires, odd = (builder.fcmp_unordered("!=", x, ir.Constant(kind, [value] * WORD)) for value in (0.0, 1.0))
+    words = [builder.zext(builder.bitcast(flags, _I32), _I64) for flags in (fires, builder.and_(fires, odd))]
+    return builder.or_(words[0], builder.shl(words[1], ir.Constant(_I64, 32)))
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def transpose_words(typing: Context, source: Value, target: Value) -> Value:
+@emitted(types.none, *[types.int64] * 2)
+def transpose_words(builder: IRBuilder, source: ir.Value, target: ir.Value) -> None:
     """32 words side by side → 32 others, by their addresses: bit r of word i is bit i of word r."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        kind = ir.VectorType(_I8, WORD)
-        all_bytes = load_at(builder, args[0], ir.VectorType(_I8, 4 * WORD))
-        for k in range(4):
-            every = ir.Constant(ir.VectorType(_I32, WORD), [4 * r + k for r in range(WORD)])
-            of_words = builder.shuffle_vector(all_bytes, ir.Constant(all_bytes.type, ir.Undefined), every)
-            for i in reversed(range(8)):
-                # The sign of each byte is its highest bit, which an instruction collects.
-                signs = builder.icmp_signed("<", of_words, ir.Constant(kind, [0] * WORD))
-                place = builder.add(args[1], ir.Constant(_I64, 4 * (8 * k + i)))
-                store_at(builder, builder.bitcast(signs, _I32), place)
-                of_words = builder.add(of_words, of_words)
-        return context.get_dummy_value()
-
-    return types.none(*[types.int64] * 2), generate
+    kind = ir.VectorType(_I8, WORD)
+    all_bytes = load_at(builder, source, ir.VectorType(_I8, 4 * WORD))
+    for k in range(4):
+        every = ir.Constant(ir.VectorType(_I32, WORD), [4 * r + k for r in range(WORD)])
+        of_words = builder.shuffle_vector(all_bytes, ir.Constant(all_bytes.type, ir.Undefined), every)
+        for i in reversed(range(8)):
+            # The sign of each byte is its highest bit, which an instruction collects.
+            signs = builder.icmp_signed("<", of_words, ir.Constant(kind, [0] * WORD))
+            place = builder.add(target, ir.Constant(_I64, 4 * (8 * k + i)))
+            store_at(builder, builder.bitcast(signs, _I32), place)
+            of_words = builder.add(of_words, of_words)
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def turn_over(typing: Context, source: Value, limit: Value, every: Value, target: Value) -> Value:
+@emitted(types.uint32, types.int64, types.uint32, types.uint32, types.int64)
+def turn_over(builder: IRBuilder, source: ir.Value, limit: ir.Value, every: ir.Value, target: ir.Value) -> ir.Value:
     """32 words side by side → the same, but for those of more bits than a limit, of which all of ``every`` turn over.
 
     Source and target by their addresses; which words these are, a bit each.
     """
+    kind = ir.VectorType(_I32, WORD)
 
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        kind = ir.VectorType(_I32, WORD)
-        source, limit, every, target = args
+    def everywhere(word: ir.Value) -> ir.Value:
+        one = builder.insert_element(ir.Constant(kind, ir.Undefined), word, ir.Constant(_I32, 0))
+        return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), ir.Constant(kind, [0] * WORD))
 
-        def everywhere(word: ir.Value) -> ir.Value:
-            one = builder.insert_element(ir.Constant(kind, ir.Undefined), word, ir.Constant(_I32, 0))
-            return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), ir.Constant(kind, [0] * WORD))
-
-        words = load_at(builder, source, kind)
-        count_bits = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(kind, [kind]), f"llvm.ctpop.v{WORD}i32"
-        )
-        many = builder.icmp_unsigned(">", builder.call(count_bits, [words]), everywhere(limit))
-        turned = builder.select(many, everywhere(every), ir.Constant(kind, [0] * WORD))
-        store_at(builder, builder.xor(words, turned), target)
-        return builder.bitcast(many, _I32)
-
-    return types.uint32(types.int64, types.uint32, types.uint32, types.int64), generate
+    words = load_at(builder, source, kind)
+    count_bits = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind]), f"llvm.ctpop.v{WORD}i32")
+    many = builder.icmp_unsigned(">", builder.call(count_bits, [words]), everywhere(limit))
+    turned = builder.select(many, everywhere(every), ir.Constant(kind, [0] * WORD))
+    store_at(builder, builder.xor(words, turned), target)
+    return builder.bitcast(many, _I32)
 
 
 @cache

@@ -18,7 +18,6 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 import torch
 from llvmlite import ir
@@ -26,15 +25,13 @@ from numba import types
 from torch import Tensor
 
 from izhi.compiled import inlined
-from izhi.kernels.cpu.scalars import compiles_for, load_at, repeat, store_at
+from izhi.kernels.cpu.scalars import LITERAL, compiles_for, emitted, load_at, repeat, store_at
 from izhi.kernels.ops import Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from llvmlite.ir import IRBuilder
-    from numba.core.base import BaseContext
-    from numba.core.typing import Context, Signature
 
 #: Rows of a tile, numbers in bfloat16 of one of its rows, and bytes of a whole one.
 TILE_ROWS, TILE_PAIRS, TILE_BYTES = 16, 32, 1024
@@ -187,109 +184,76 @@ def _multiply(builder: IRBuilder, tiles: ir.Value, sums: int, left: int, right: 
     builder.position_at_end(end)
 
 
-@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def tile_memory(typing: Context, by_unit: Value) -> Value:
+@emitted(types.int64, LITERAL)
+def tile_memory(builder: IRBuilder, by_unit: int) -> ir.Value:
     """The address of the tiles of a kernel, which asks for it in its own body; 0 if they are the unit's.
 
     ``by_unit`` is what ``has_unit`` says, by which Numba's cache tells the two kinds of kernels apart.
     """
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        if by_unit.literal_value:
-            return ir.Constant(_I64, 0)
-        with builder.goto_entry_block():
-            room = builder.alloca(_I8, _TILES * TILE_BYTES + 64)
-            room.align = 64
-        return builder.ptrtoint(room, _I64)
-
-    return types.int64(by_unit), generate
+    if by_unit:
+        return ir.Constant(_I64, 0)
+    with builder.goto_entry_block():
+        room = builder.alloca(_I8, _TILES * TILE_BYTES + 64)
+        room.align = 64
+    return builder.ptrtoint(room, _I64)
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def _configure(typing: Context, tiles: Value, address: Value) -> Value:
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        if has_unit():
-            _emit(builder, "ldtilecfg", (), args[1:])
-        else:
-            store_at(builder, load_at(builder, args[1], _SUMS), _tile(builder, args[0], _TILES))
-        return context.get_dummy_value()
-
-    return types.none(types.int64, types.int64), generate
+@emitted(types.none, types.int64, types.int64)
+def _configure(builder: IRBuilder, tiles: ir.Value, address: ir.Value) -> None:
+    if has_unit():
+        _emit(builder, "ldtilecfg", (), (address,))
+    else:
+        store_at(builder, load_at(builder, address, _SUMS), _tile(builder, tiles, _TILES))
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def release_tiles(typing: Context) -> Value:
+@emitted(types.none)
+def release_tiles(builder: IRBuilder) -> None:
     """Give the unit back."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        if has_unit():
-            _emit(builder, "tilerelease", ())
-        return context.get_dummy_value()
-
-    return types.none(), generate
+    if has_unit():
+        _emit(builder, "tilerelease", ())
 
 
-@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def zero_tile(typing: Context, tiles: Value, tile: Value) -> Value:
+@emitted(types.none, types.int64, LITERAL)
+def zero_tile(builder: IRBuilder, tiles: ir.Value, tile: int) -> None:
     """Fill a tile, by its number, with zeros."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        if has_unit():
-            _emit(builder, "tilezero", (tile.literal_value,))
-        else:
-            for row in range(TILE_ROWS):
-                address = _moved(builder, _tile(builder, args[0], tile.literal_value), 64 * row)
-                store_at(builder, ir.Constant(_SUMS, [0.0] * TILE_ROWS), address)
-        return context.get_dummy_value()
-
-    return types.none(types.int64, tile), generate
+    if has_unit():
+        _emit(builder, "tilezero", (tile,))
+    else:
+        for row in range(TILE_ROWS):
+            address = _moved(builder, _tile(builder, tiles, tile), 64 * row)
+            store_at(builder, ir.Constant(_SUMS, [0.0] * TILE_ROWS), address)
 
 
-@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def load_tile(typing: Context, tiles: Value, tile: Value, address: Value, stride: Value) -> Value:
+@emitted(types.none, types.int64, LITERAL, types.int64, types.int64)
+def load_tile(builder: IRBuilder, tiles: ir.Value, tile: int, address: ir.Value, stride: ir.Value) -> None:
     """Fill a tile with its rows of memory, which lie ``stride`` bytes apart."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        number = tile.literal_value
-        if has_unit():
-            _emit(builder, "tileloadd64", (number,), args[2:])
-        else:
-            rows, width = _rows_of(builder, args[0], number), ir.Constant(_I64, 64)
-            _copy_rows(builder, rows, args[2], args[3], _tile(builder, args[0], number), width)
-        return context.get_dummy_value()
-
-    return types.none(types.int64, tile, types.int64, types.int64), generate
+    number = tile
+    if has_unit():
+        _emit(builder, "tileloadd64", (number,), (address, stride))
+    else:
+        rows, width = _rows_of(builder, tiles, number), ir.Constant(_I64, 64)
+        _copy_rows(builder, rows, address, stride, _tile(builder, tiles, number), width)
 
 
-@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def store_tile(typing: Context, tiles: Value, tile: Value, address: Value, stride: Value) -> Value:
+@emitted(types.none, types.int64, LITERAL, types.int64, types.int64)
+def store_tile(builder: IRBuilder, tiles: ir.Value, tile: int, address: ir.Value, stride: ir.Value) -> None:
     """Put the rows of a tile into memory, ``stride`` bytes apart."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        number = tile.literal_value
-        if has_unit():
-            _emit(builder, "tilestored64", (number,), args[2:])
-        else:
-            rows, width = _rows_of(builder, args[0], number), ir.Constant(_I64, 64)
-            _copy_rows(builder, rows, _tile(builder, args[0], number), width, args[2], args[3])
-        return context.get_dummy_value()
-
-    return types.none(types.int64, tile, types.int64, types.int64), generate
+    number = tile
+    if has_unit():
+        _emit(builder, "tilestored64", (number,), (address, stride))
+    else:
+        rows, width = _rows_of(builder, tiles, number), ir.Constant(_I64, 64)
+        _copy_rows(builder, rows, _tile(builder, tiles, number), width, address, stride)
 
 
-@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def multiply_tiles(typing: Context, tiles: Value, sums: Value, left: Value, right: Value) -> Value:
+@emitted(types.none, types.int64, LITERAL, LITERAL, LITERAL)
+def multiply_tiles(builder: IRBuilder, tiles: ir.Value, sums: int, left: int, right: int) -> None:
     """sums += left·right, tiles by their numbers; left and right in bfloat16, sums in float32."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        numbers = (sums.literal_value, left.literal_value, right.literal_value)
-        if has_unit():
-            _emit(builder, "tdpbf16ps", numbers)
-        else:
-            _multiply(builder, args[0], *numbers)
-        return context.get_dummy_value()
-
-    return types.none(types.int64, sums, left, right), generate
+    numbers = (sums, left, right)
+    if has_unit():
+        _emit(builder, "tdpbf16ps", numbers)
+    else:
+        _multiply(builder, tiles, *numbers)
 
 
 @inlined
@@ -323,98 +287,72 @@ def _ones_where(builder: IRBuilder, mask: ir.Value) -> ir.Value:
     return builder.select(mask, ir.Constant(_HALVES, [0x3F80] * TILE_PAIRS), ir.Constant(_HALVES, [0] * TILE_PAIRS))
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def spread_words(typing: Context, words: Value, target: Value) -> Value:
+@emitted(types.none, *[types.int64] * 2)
+def spread_words(builder: IRBuilder, words: ir.Value, target: ir.Value) -> None:
     """16 words at an address → a tile of bfloat16 at another: the bits of each."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        words, target = args
-        for k in range(TILE_ROWS):
-            word = load_at(builder, builder.add(words, ir.Constant(_I64, 4 * k)), _I32)
-            mask = builder.bitcast(word, ir.VectorType(ir.IntType(1), TILE_PAIRS))
-            place = builder.add(target, ir.Constant(_I64, 64 * k))
-            builder.store(_ones_where(builder, mask), _at(builder, place, _HALVES), align=64)
-        return context.get_dummy_value()
-
-    return types.none(*[types.int64] * 2), generate
+    for k in range(TILE_ROWS):
+        word = load_at(builder, builder.add(words, ir.Constant(_I64, 4 * k)), _I32)
+        mask = builder.bitcast(word, ir.VectorType(ir.IntType(1), TILE_PAIRS))
+        place = builder.add(target, ir.Constant(_I64, 64 * k))
+        builder.store(_ones_where(builder, mask), _at(builder, place, _HALVES), align=64)
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def spread_step(typing: Context, words: Value, step: Value, target: Value) -> Value:
+@emitted(types.none, *[types.int64] * 3)
+def spread_step(builder: IRBuilder, words: ir.Value, step: ir.Value, target: ir.Value) -> None:
     """32 words side by side → 32 numbers in bfloat16: bit ``step`` of each; all by their addresses."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        kind = ir.VectorType(_I32, TILE_PAIRS)
-        bit = builder.shl(ir.Constant(_I32, 1), builder.trunc(args[1], _I32))
-        undefined = ir.Constant(kind, ir.Undefined)
-        one = builder.insert_element(undefined, bit, ir.Constant(_I32, 0))
-        everywhere = builder.shuffle_vector(one, undefined, ir.Constant(kind, [0] * TILE_PAIRS))
-        found = builder.and_(load_at(builder, args[0], kind), everywhere)
-        mask = builder.icmp_unsigned("!=", found, ir.Constant(kind, [0] * TILE_PAIRS))
-        builder.store(_ones_where(builder, mask), _at(builder, args[2], _HALVES), align=64)
-        return context.get_dummy_value()
-
-    return types.none(*[types.int64] * 3), generate
+    kind = ir.VectorType(_I32, TILE_PAIRS)
+    bit = builder.shl(ir.Constant(_I32, 1), builder.trunc(step, _I32))
+    undefined = ir.Constant(kind, ir.Undefined)
+    one = builder.insert_element(undefined, bit, ir.Constant(_I32, 0))
+    everywhere = builder.shuffle_vector(one, undefined, ir.Constant(kind, [0] * TILE_PAIRS))
+    found = builder.and_(load_at(builder, words, kind), everywhere)
+    mask = builder.icmp_unsigned("!=", found, ir.Constant(kind, [0] * TILE_PAIRS))
+    builder.store(_ones_where(builder, mask), _at(builder, target, _HALVES), align=64)
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def interleave_rows(typing: Context, first: Value, second: Value, target: Value) -> Value:
+@emitted(types.none, *[types.int64] * 3)
+def interleave_rows(builder: IRBuilder, first: ir.Value, second: ir.Value, target: ir.Value) -> None:
     """Two rows of 32 numbers in bfloat16 → a row of 16 pairs in each of two tiles side by side.
 
     Columns change their places, by what one instruction does: see ``INTERLEAVED``.
     """
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        one, other = (load_at(builder, address, _HALVES, align=2) for address in args[:2])
-        for k, columns in enumerate((INTERLEAVED[:16], INTERLEAVED[16:])):
-            order = [place for column in columns for place in (column, TILE_PAIRS + column)]
-            pairs = builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_I32, TILE_PAIRS), order))
-            place = builder.add(args[2], ir.Constant(_I64, TILE_BYTES * k))
-            builder.store(pairs, _at(builder, place, _HALVES), align=64)
-        return context.get_dummy_value()
-
-    return types.none(*[types.int64] * 3), generate
+    one, other = (load_at(builder, address, _HALVES, align=2) for address in (first, second))
+    for k, columns in enumerate((INTERLEAVED[:16], INTERLEAVED[16:])):
+        order = [place for column in columns for place in (column, TILE_PAIRS + column)]
+        pairs = builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_I32, TILE_PAIRS), order))
+        place = builder.add(target, ir.Constant(_I64, TILE_BYTES * k))
+        builder.store(pairs, _at(builder, place, _HALVES), align=64)
 
 
 #: Column j of interleaved rows is column INTERLEAVED[j] of the input: the lower halves of every 8, then the upper ones.
 INTERLEAVED = [8 * lane + k for half in (0, 4) for lane in range(4) for k in range(half, half + 4)]
 
 
-@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def pair_rows(typing: Context, size: Value, first: Value, second: Value, target: Value) -> Value:
+@emitted(types.none, LITERAL, *[types.int64] * 3)
+def pair_rows(builder: IRBuilder, size: int, first: ir.Value, second: ir.Value, target: ir.Value) -> None:
     """Two rows of so many numbers in bfloat16 → a row of 16 pairs in each of size/16 tiles side by side, in order."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        count = size.literal_value
-        one, other = (load_at(builder, address, ir.VectorType(_I16, count), align=2) for address in args[1:3])
-        for k in range(count // TILE_ROWS):
-            order = [place for column in range(16 * k, 16 * (k + 1)) for place in (column, count + column)]
-            pairs = builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_I32, TILE_PAIRS), order))
-            place = builder.add(args[3], ir.Constant(_I64, TILE_BYTES * k))
-            builder.store(pairs, _at(builder, place, pairs.type), align=64)
-        return context.get_dummy_value()
-
-    return types.none(size, *[types.int64] * 3), generate
+    count = size
+    one, other = (load_at(builder, address, ir.VectorType(_I16, count), align=2) for address in (first, second))
+    for k in range(count // TILE_ROWS):
+        order = [place for column in range(16 * k, 16 * (k + 1)) for place in (column, count + column)]
+        pairs = builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_I32, TILE_PAIRS), order))
+        place = builder.add(target, ir.Constant(_I64, TILE_BYTES * k))
+        builder.store(pairs, _at(builder, place, pairs.type), align=64)
 
 
-@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def pair_floats(typing: Context, size: Value, first: Value, second: Value, target: Value) -> Value:
+@emitted(types.none, LITERAL, *[types.int64] * 3)
+def pair_floats(builder: IRBuilder, size: int, first: ir.Value, second: ir.Value, target: ir.Value) -> None:
     """The same of rows in float32, which are rounded."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        kind = ir.VectorType(ir.FloatType(), TILE_ROWS)
-        together = ir.Constant(ir.VectorType(_I32, TILE_PAIRS), list(range(TILE_PAIRS)))
-        order = [place for column in range(TILE_ROWS) for place in (column, TILE_ROWS + column)]
-        for k in range(size.literal_value // TILE_ROWS):
-            rows = [load_at(builder, builder.add(address, ir.Constant(_I64, 64 * k)), kind) for address in args[1:3]]
-            rounded = _rounded(builder, builder.shuffle_vector(*rows, together))
-            undefined = ir.Constant(rounded.type, ir.Undefined)
-            pairs = builder.shuffle_vector(rounded, undefined, ir.Constant(ir.VectorType(_I32, TILE_PAIRS), order))
-            place = builder.add(args[3], ir.Constant(_I64, TILE_BYTES * k))
-            builder.store(pairs, _at(builder, place, pairs.type), align=64)
-        return context.get_dummy_value()
-
-    return types.none(size, *[types.int64] * 3), generate
+    kind = ir.VectorType(ir.FloatType(), TILE_ROWS)
+    together = ir.Constant(ir.VectorType(_I32, TILE_PAIRS), list(range(TILE_PAIRS)))
+    order = [place for column in range(TILE_ROWS) for place in (column, TILE_ROWS + column)]
+    for k in range(size // TILE_ROWS):
+        rows = [load_at(builder, builder.add(address, ir.Constant(_I64, 64 * k)), kind) for address in (first, second)]
+        rounded = _rounded(builder, builder.shuffle_vector(*rows, together))
+        undefined = ir.Constant(rounded.type, ir.Undefined)
+        pairs = builder.shuffle_vector(rounded, undefined, ir.Constant(ir.VectorType(_I32, TILE_PAIRS), order))
+        place = builder.add(target, ir.Constant(_I64, TILE_BYTES * k))
+        builder.store(pairs, _at(builder, place, pairs.type), align=64)
 
 
 def _rounded(builder: IRBuilder, x: ir.Value) -> ir.Value:
@@ -422,16 +360,11 @@ def _rounded(builder: IRBuilder, x: ir.Value) -> ir.Value:
     return builder.fptrunc(x, ir.VectorType(_BFloat(), x.type.count))
 
 
-@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def round_row(typing: Context, size: Value, source: Value, target: Value) -> Value:
+@emitted(types.none, LITERAL, *[types.int64] * 2)
+def round_row(builder: IRBuilder, size: int, source: ir.Value, target: ir.Value) -> None:
     """So many numbers in float32 at an address → as many in bfloat16 at another."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        rounded = _rounded(builder, load_at(builder, args[1], ir.VectorType(ir.FloatType(), size.literal_value)))
-        builder.store(rounded, _at(builder, args[2], rounded.type), align=2)
-        return context.get_dummy_value()
-
-    return types.none(size, *[types.int64] * 2), generate
+    rounded = _rounded(builder, load_at(builder, source, ir.VectorType(ir.FloatType(), size)))
+    builder.store(rounded, _at(builder, target, rounded.type), align=2)
 
 
 @inlined
@@ -479,31 +412,21 @@ def matrix_tiles(matrix: Tensor) -> Tensor:
     return pairs.permute(3, 0, 1, 4, 2).contiguous()
 
 
-@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def round_and_widen(typing: Context, size: Value, source: Value, target: Value, back: Value) -> Value:
+@emitted(types.none, LITERAL, *[types.int64] * 3)
+def round_and_widen(builder: IRBuilder, size: int, source: ir.Value, target: ir.Value, back: ir.Value) -> None:
     """So many float32 at an address → as many in bfloat16 at another, and those in float32 at a third."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        x = load_at(builder, args[1], ir.VectorType(ir.FloatType(), size.literal_value))
-        rounded = _rounded(builder, x)
-        builder.store(rounded, _at(builder, args[2], rounded.type), align=2)
-        builder.store(builder.fpext(rounded, x.type), _at(builder, args[3], x.type), align=4)
-        return context.get_dummy_value()
-
-    return types.none(size, *[types.int64] * 3), generate
+    x = load_at(builder, source, ir.VectorType(ir.FloatType(), size))
+    rounded = _rounded(builder, x)
+    builder.store(rounded, _at(builder, target, rounded.type), align=2)
+    builder.store(builder.fpext(rounded, x.type), _at(builder, back, x.type), align=4)
 
 
-@numba.extending.intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
-def widen_row(typing: Context, size: Value, source: Value, target: Value) -> Value:
+@emitted(types.none, LITERAL, *[types.int64] * 2)
+def widen_row(builder: IRBuilder, size: int, source: ir.Value, target: ir.Value) -> None:
     """So many numbers in bfloat16 at an address → as many float32 at another."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        x = load_at(builder, args[1], ir.VectorType(_BFloat(), size.literal_value), align=2)
-        wide = builder.fpext(x, ir.VectorType(ir.FloatType(), size.literal_value))
-        builder.store(wide, _at(builder, args[2], wide.type), align=4)
-        return context.get_dummy_value()
-
-    return types.none(size, *[types.int64] * 2), generate
+    x = load_at(builder, source, ir.VectorType(_BFloat(), size), align=2)
+    wide = builder.fpext(x, ir.VectorType(ir.FloatType(), size))
+    builder.store(wide, _at(builder, target, wide.type), align=4)
 
 
 def _transposed(builder: IRBuilder, rows: Sequence[ir.Value]) -> list[ir.Value]:
@@ -522,41 +445,31 @@ def _transposed(builder: IRBuilder, rows: Sequence[ir.Value]) -> list[ir.Value]:
     return found
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def transpose_floats(typing: Context, source: Value, apart: Value, target: Value, beside: Value) -> Value:
+@emitted(types.none, *[types.int64] * 4)
+def transpose_floats(builder: IRBuilder, source: ir.Value, apart: ir.Value, target: ir.Value, beside: ir.Value) -> None:
     """16 rows of 16 float32, ``apart`` bytes from each other → their columns, as rows ``beside`` bytes apart."""
+    kind = ir.VectorType(ir.FloatType(), 16)
 
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        source, apart, target, beside = args
-        kind = ir.VectorType(ir.FloatType(), 16)
+    def row(start: ir.Value, stride: ir.Value, k: int) -> ir.Value:
+        return builder.add(start, builder.mul(stride, ir.Constant(_I64, k)))
 
-        def row(start: ir.Value, stride: ir.Value, k: int) -> ir.Value:
-            return builder.add(start, builder.mul(stride, ir.Constant(_I64, k)))
-
-        rows = [load_at(builder, row(source, apart, k), kind) for k in range(16)]
-        for k, column in enumerate(_transposed(builder, rows)):
-            store_at(builder, column, row(target, beside, k))
-        return context.get_dummy_value()
-
-    return types.none(*[types.int64] * 4), generate
+    rows = [load_at(builder, row(source, apart, k), kind) for k in range(16)]
+    for k, column in enumerate(_transposed(builder, rows)):
+        store_at(builder, column, row(target, beside, k))
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def transpose_to_interleaved(typing: Context, source: Value, apart: Value, target: Value, beside: Value) -> Value:
+@emitted(types.none, *[types.int64] * 4)
+def transpose_to_interleaved(
+    builder: IRBuilder, source: ir.Value, apart: ir.Value, target: ir.Value, beside: ir.Value
+) -> None:
     """32 rows of 16 float32 → 16 rows of 32 numbers in bfloat16, in the order that weaving undoes."""
+    kind = ir.VectorType(ir.FloatType(), 16)
 
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        source, apart, target, beside = args
-        kind = ir.VectorType(ir.FloatType(), 16)
+    def row(start: ir.Value, stride: ir.Value, k: int) -> ir.Value:
+        return builder.add(start, builder.mul(stride, ir.Constant(_I64, k)))
 
-        def row(start: ir.Value, stride: ir.Value, k: int) -> ir.Value:
-            return builder.add(start, builder.mul(stride, ir.Constant(_I64, k)))
-
-        rows = [load_at(builder, row(source, apart, k), kind) for k in range(32)]
-        order = ir.Constant(ir.VectorType(_I32, 32), [INTERLEAVED.index(place) for place in range(32)])
-        for k, pair in enumerate(zip(_transposed(builder, rows[:16]), _transposed(builder, rows[16:]), strict=True)):
-            rounded = _rounded(builder, builder.shuffle_vector(*pair, order))
-            builder.store(rounded, _at(builder, row(target, beside, k), rounded.type), align=2)
-        return context.get_dummy_value()
-
-    return types.none(*[types.int64] * 4), generate
+    rows = [load_at(builder, row(source, apart, k), kind) for k in range(32)]
+    order = ir.Constant(ir.VectorType(_I32, 32), [INTERLEAVED.index(place) for place in range(32)])
+    for k, pair in enumerate(zip(_transposed(builder, rows[:16]), _transposed(builder, rows[16:]), strict=True)):
+        rounded = _rounded(builder, builder.shuffle_vector(*pair, order))
+        builder.store(rounded, _at(builder, row(target, beside, k), rounded.type), align=2)

@@ -25,6 +25,7 @@ from numba.np.arrayobj import make_array, populate_array
 from torch import Tensor
 
 from izhi.compiled import callback, inlined
+from izhi.kernels.cpu.scalars import emitted
 from izhi.kernels.ops import Value
 
 if TYPE_CHECKING:
@@ -85,28 +86,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def _call(typing: Context, address: Value) -> Value:
+@emitted(types.int32, types.int64)
+def _call(builder: IRBuilder, address: ir.Value) -> ir.Value:
     """int f() at an address."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        number = context.get_value_type(types.int32)
-        kind = ir.FunctionType(number, [])
-        return builder.call(builder.inttoptr(args[0], kind.as_pointer()), [])
-
-    return types.int32(types.int64), generate
+    kind = ir.FunctionType(ir.IntType(32), [])
+    return builder.call(builder.inttoptr(address, kind.as_pointer()), [])
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def wide_vectors(typing: Context) -> Value:
+@emitted(types.none)
+def wide_vectors(builder: IRBuilder) -> None:
     """Let LLVM use vectors of 512 bits in this function, which it avoids by itself."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        # llvmlite's own add knows no attributes with values.
-        set.add(builder.function.attributes, '"prefer-vector-width"="512"')
-        return context.get_dummy_value()
-
-    return types.none(), generate
+    # llvmlite's own add knows no attributes with values.
+    set.add(builder.function.attributes, '"prefer-vector-width"="512"')
 
 
 def _array(
@@ -186,14 +177,10 @@ def array(typing: Context, data: Value, place: Value, shape: Value, dtype: Value
     return _array_type(shape, dtype)(data, types.int64, shape, dtype), generate
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def number(typing: Context, data: Value, place: Value) -> Value:
+@emitted(types.int64, types.CPointer(types.int64), types.int64)
+def number(builder: IRBuilder, data: ir.Value, place: ir.Value) -> ir.Value:
     """The integer that is the kernel's argument number ``place``."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        return _argument(builder, *args)
-
-    return types.int64(data, types.int64), generate
+    return _argument(builder, data, place)
 
 
 @numba.extending.intrinsic  # type: ignore[untyped-decorator]
@@ -211,16 +198,11 @@ def copy(typing: Context, source: Value, target: Value, size: Value) -> Value:
     return types.none(source, target, types.int64), generate
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def copy_floats(typing: Context, source: Value, target: Value, size: Value) -> Value:
+@emitted(types.none, *[types.int64] * 3)
+def copy_floats(builder: IRBuilder, source: ir.Value, target: ir.Value, size: ir.Value) -> None:
     """So many float32 from one address to another, which lie apart."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        begin, end = (builder.inttoptr(x, ir.FloatType().as_pointer()) for x in args[:2])
-        cgutils.raw_memcpy(builder, end, begin, args[2], 4)
-        return context.get_dummy_value()
-
-    return types.none(*[types.int64] * 3), generate
+    begin, end = (builder.inttoptr(x, ir.FloatType().as_pointer()) for x in (source, target))
+    cgutils.raw_memcpy(builder, end, begin, size, 4)
 
 
 @inlined

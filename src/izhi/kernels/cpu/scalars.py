@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import numba
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
+from numba import types
 from numba.core import cgutils
 
 from izhi.compiled import inlined
@@ -32,6 +34,35 @@ def compiles_for(features: Sequence[str]) -> bool:
     named = numba.config.CPU_FEATURES
     has: Any = (lambda name: f"+{name}" in named) if named else get_host_cpu_features().get
     return platform.machine() in ("x86_64", "AMD64") and all(has(name) for name in features)
+
+
+#: Stands for the type of an operand that is known when a kernel is compiled.
+LITERAL = None
+
+
+def emitted(result: Value, *operands: Value) -> Callable[[Callable[..., ir.Value | None]], Value]:
+    """A decorator: kernels call an intrinsic of these types, whose instructions the function writes.
+
+    Args:
+        result: what the function returns; ``types.none`` for nothing.
+        operands: what it takes behind the builder, as values of LLVM; a ``LITERAL`` one as a number of Python.
+    """
+
+    def decorate(function: Callable[..., ir.Value | None]) -> Value:
+        @wraps(function)
+        def define(typing: Context, *kinds: Value) -> Value:
+            def generate(
+                context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]
+            ) -> ir.Value:
+                pairs = zip(operands, kinds, args, strict=True)
+                made = function(builder, *(kind.literal_value if x is LITERAL else value for x, kind, value in pairs))
+                return context.get_dummy_value() if made is None else made
+
+            return result(*(kind if x is LITERAL else x for x, kind in zip(operands, kinds, strict=True))), generate
+
+        return numba.extending.intrinsic(prefer_literal=LITERAL in operands)(define)
+
+    return decorate
 
 
 def load_at(builder: IRBuilder, address: ir.Value, kind: ir.Type, align: int = 4) -> ir.Value:
@@ -79,32 +110,22 @@ def repeat(
     return found
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def _bits_to_float(typing: Context, x: Value) -> Value:
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        return builder.bitcast(args[0], context.get_value_type(numba.float32))
-
-    return numba.float32(numba.uint32), generate
+@emitted(types.float32, types.uint32)
+def _bits_to_float(builder: IRBuilder, x: ir.Value) -> ir.Value:
+    return builder.bitcast(x, ir.FloatType())
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def _float_to_bits(typing: Context, x: Value) -> Value:
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        return builder.bitcast(args[0], context.get_value_type(numba.uint32))
-
-    return numba.uint32(numba.float32), generate
+@emitted(types.uint32, types.float32)
+def _float_to_bits(builder: IRBuilder, x: ir.Value) -> ir.Value:
+    return builder.bitcast(x, ir.IntType(32))
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def _multiply_add(typing: Context, a: Value, b: Value, c: Value) -> Value:
+@emitted(types.float32, *[types.float32] * 3)
+def _multiply_add(builder: IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
     """a·b + c, rounded once where the CPU has an instruction for that."""
-
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        number = ir.FloatType()
-        kind = ir.FunctionType(number, [number] * 3)
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.fmuladd.f32"), args)
-
-    return numba.float32(*[numba.float32] * 3), generate
+    number = ir.FloatType()
+    kind = ir.FunctionType(number, [number] * 3)
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.fmuladd.f32"), (a, b, c))
 
 
 @inlined

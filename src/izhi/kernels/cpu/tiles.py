@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from torch import Tensor, nn
 
 from izhi.compiled import inlined
-from izhi.kernels.cpu.scalars import compiles_for, load_at, repeat, store_at
+from izhi.kernels.cpu.scalars import compiles_for, emitted, load_at, repeat, store_at
 from izhi.kernels.ops import Value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llvmlite.ir import IRBuilder
-    from numba.core.base import BaseContext
-    from numba.core.typing import Context, Signature
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
@@ -28,47 +25,47 @@ _I32, _I64 = ir.IntType(32), ir.IntType(64)
 ROWS, COLUMNS = (8, 32) if compiles_for(("avx512f",)) else (4, 16)
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
+@emitted(types.none, *[types.int64] * 6)
 def _multiply(
-    typing: Context, left: Value, stride: Value, right: Value, count: Value, out: Value, apart: Value
-) -> Value:
+    builder: IRBuilder,
+    left: ir.Value,
+    stride: ir.Value,
+    right: ir.Value,
+    count: ir.Value,
+    out: ir.Value,
+    apart: ir.Value,
+) -> None:
     """out[m] = Σ_k left[m, k]·right[k] over k < count, for ROWS rows m and COLUMNS columns of float32.
 
     All by their addresses; rows of left lie ``stride`` numbers apart, those of out ``apart``, those of right side by
     side.
     """
+    kind, number = ir.VectorType(ir.FloatType(), COLUMNS), ir.FloatType()
+    name = f"llvm.fma.v{COLUMNS}f32"
+    fused = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
+    undefined = ir.Constant(kind, ir.Undefined)
+    everywhere = ir.Constant(ir.VectorType(_I32, COLUMNS), [0] * COLUMNS)
 
-    def generate(context: BaseContext, builder: IRBuilder, signature: Signature, args: Sequence[ir.Value]) -> ir.Value:
-        kind, number = ir.VectorType(ir.FloatType(), COLUMNS), ir.FloatType()
-        left, stride, right, count, out, apart = args
-        name = f"llvm.fma.v{COLUMNS}f32"
-        fused = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
-        undefined = ir.Constant(kind, ir.Undefined)
-        everywhere = ir.Constant(ir.VectorType(_I32, COLUMNS), [0] * COLUMNS)
+    def row(start: ir.Value, apart: ir.Value, m: int) -> ir.Value:
+        return builder.add(start, builder.mul(apart, ir.Constant(_I64, 4 * m)))
 
-        def row(start: ir.Value, apart: ir.Value, m: int) -> ir.Value:
-            return builder.add(start, builder.mul(apart, ir.Constant(_I64, 4 * m)))
+    rows = [row(left, stride, m) for m in range(ROWS)]
 
-        rows = [row(left, stride, m) for m in range(ROWS)]
+    def add(k: ir.Value, *totals: ir.Value) -> tuple[Sequence[ir.Value], ir.Value]:
+        of_right = load_at(builder, builder.add(right, builder.mul(k, ir.Constant(_I64, 4 * COLUMNS))), kind)
+        offset, following = builder.mul(k, ir.Constant(_I64, 4)), builder.add(k, ir.Constant(_I64, 1))
+        after = []
+        for address, total in zip(rows, totals, strict=True):
+            one = load_at(builder, builder.add(address, offset), number)
+            one = builder.insert_element(undefined, one, ir.Constant(_I32, 0))
+            factor = builder.shuffle_vector(one, undefined, everywhere)
+            after.append(builder.call(fused, [factor, of_right, total]))
+        return (following, *after), builder.icmp_signed("<", following, count)
 
-        def add(k: ir.Value, *totals: ir.Value) -> tuple[Sequence[ir.Value], ir.Value]:
-            of_right = load_at(builder, builder.add(right, builder.mul(k, ir.Constant(_I64, 4 * COLUMNS))), kind)
-            offset, following = builder.mul(k, ir.Constant(_I64, 4)), builder.add(k, ir.Constant(_I64, 1))
-            after = []
-            for address, total in zip(rows, totals, strict=True):
-                one = load_at(builder, builder.add(address, offset), number)
-                one = builder.insert_element(undefined, one, ir.Constant(_I32, 0))
-                factor = builder.shuffle_vector(one, undefined, everywhere)
-                after.append(builder.call(fused, [factor, of_right, total]))
-            return (following, *after), builder.icmp_signed("<", following, count)
-
-        nothing = ir.Constant(kind, [0.0] * COLUMNS)
-        _, *found = repeat(builder, (ir.Constant(_I64, 0), *[nothing] * ROWS), add)
-        for m, total in enumerate(found):
-            store_at(builder, total, row(out, apart, m))
-        return context.get_dummy_value()
-
-    return types.none(*[types.int64] * 6), generate
+    nothing = ir.Constant(kind, [0.0] * COLUMNS)
+    _, *found = repeat(builder, (ir.Constant(_I64, 0), *[nothing] * ROWS), add)
+    for m, total in enumerate(found):
+        store_at(builder, total, row(out, apart, m))
 
 
 @inlined
