@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from izhi import cli
+from izhi.equation import literature
+from izhi.exchange.conventions import LIBRARIES
 from izhi.experiments import comparison, comparison_report
 from izhi.experiments.settings import experiment, read
 from izhi.experiments.variants import named_variants
+from izhi.spec import ORDERS, PATTERNS
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -223,3 +226,24 @@ def test_tables_have_columns_that_the_command_prints(path):
 
 def test_there_are_tables_of_comparisons():
     assert {"mnist.md", "neurons.md"} <= {p.name for p in DOCUMENTS if list(tables_of_comparisons(p))}
+
+
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+           "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty")  # fmt: skip
+#: What documents count, and how many there are.
+COUNTED = {
+    r"(\w+) event orders": len(ORDERS),
+    r"(\w+) firing patterns": len(PATTERNS),
+    r"(\w+) libraries; conversions": len(LIBRARIES),
+    r"has (\w+) packages": len([x for x in (ROOT / "src" / "izhi").iterdir() if (x / "__init__.py").exists()]),
+    r"\b(?:are \[)?(\w+) notebooks": len(NOTEBOOKS),
+    r"has (\w+) neurons in at most": len(literature.NEURONS),
+}
+
+
+@pytest.mark.parametrize("pattern", COUNTED, ids=COUNTED.get)
+def test_numbers_that_documents_name_are_those_of_the_code(pattern):
+    texts = [text for path in DOCUMENTS for text in re.findall(pattern, " ".join(text_of(path).split()), re.IGNORECASE)]
+    named = [text.lower() for text in texts if text.lower() in NUMBERS]
+    assert named
+    assert {NUMBERS.index(text) for text in named} == {COUNTED[pattern]}
