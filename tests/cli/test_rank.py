@@ -125,3 +125,18 @@ def test_folds_are_no_independent_runs(tmp_path, capsys):
     (found,) = json.loads((tmp_path / "c.json").read_text())["differences"]
     assert (found["pairs"], found["overlap"]) == (5, 0.25)
     assert "Nadeau and Bengio" in (tmp_path / "c" / "report.md").read_text()
+
+
+def test_a_ranking_has_a_page_and_is_drawn_again(folders, capsys):
+    assert main(["rank", *map(str, folders), "--out", "r"]) == 0
+    assert json.loads(Path("r/ranking.json").read_text())["accuracies"]["lif"][0] == 0.5
+    assert main(["report", "r"]) == 0
+    page = Path("r/report.html").read_text()
+    assert "<td>biological</td>" in page
+    assert "mean ranks; bars join variants that do not differ" in page
+    words = ["redraw", "r", "--title", "ranks", "--labels", "A; B; C", "--out", "again.png"]
+    assert main(words) == 0
+    assert Path("again.png").read_bytes().startswith(b"\x89PNG")
+    assert "expected 3 different ones" in refused(capsys, *words[:4], "--labels", "A; B", "--out", "again.png")
+    Path("r/ranking.json").write_text('{"tasks": ["a", "b"], "accuracies": {"x": [0.5], "y": [0.5, 0.5]}}')
+    assert "expected 2 accuracies of every variant" in refused(capsys, "report", "r")

@@ -87,7 +87,7 @@ def _shown(default: object) -> str:
 
 SHELLS = ("bash", "zsh", "tcsh")
 #: Folders of pages and figures.
-_FOLDERS = "folder of a run, comparison, search, sweep, evolution on a device or adaptation"
+_FOLDERS = "folder of a run, comparison, search, sweep, study, ranking, evolution on a device or adaptation"
 
 
 def _run_options(command: Command) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from statistics import fmean
 
 from izhi.errors import SettingError, in_one_line, shown
-from izhi.experiments import plots, statistics
+from izhi.experiments import statistics
 from izhi.experiments.results.comparison import ComparisonResult
+from izhi.experiments.results.ranks import RankingResult
 from izhi.experiments.statistics import LEVEL, Pair, Ranking
 from izhi.experiments.tables import Table, write_report
 
@@ -91,11 +92,10 @@ def _remarks(results: Sequence[ComparisonResult], datasets: Sequence[str], label
 
 
 def write(ranked: Ranked, folder: Path, command: str) -> None:
-    """report.md and ranks.png."""
+    """report.md, ranking.json and ranks.png."""
     ranking = ranked.ranking
-    title = f"mean rank of test accuracy over {len(ranking.tasks)} data sets"
-    drawn = plots.ranks(ranking.ranks, ranking.critical, ranking.cliques, title)
-    plots.save(drawn, folder / FIGURE)
+    accuracies = {label: list(x) for label, x in ranking.accuracies.items()}
+    RankingResult.keep(folder, {"command": command, "tasks": list(ranking.tasks), "accuracies": accuracies})
     least = f"{100 * (1 - LEVEL):g} %"
     write_report(
         folder / REPORT, f"# Ranks over {len(ranking.tasks)} data sets", f"    {command}", table(ranking),
@@ -108,12 +108,8 @@ def write(ranked: Ranked, folder: Path, command: str) -> None:
 
 def table(ranking: Ranking) -> Table:
     """The table of variants, the best first."""
-    rows = [
-        (in_one_line(label), f"{mean:.2f}", *(f"{100 * x:.2f}" for x in ranking.accuracies[label]))
-        for label, mean in ranking.ranks.items()
-    ]
-    tasks = [f"{in_one_line(task)} (%)" for task in ranking.tasks]
-    return Table(("variant", "mean rank", *tasks), rows, right=range(1, len(tasks) + 2))
+    accuracies = {label: list(x) for label, x in ranking.accuracies.items()}
+    return RankingResult(tasks=list(ranking.tasks), accuracies=accuracies).tables()[0]
 
 
 def pairs_table(pairs: Sequence[Pair]) -> Table:

@@ -13,13 +13,14 @@ from pathlib import Path
 from izhi.errors import RunFolderError
 from izhi.experiments.results.comparison import ComparisonResult
 from izhi.experiments.results.devices import AdaptationResult, EvolutionResult
+from izhi.experiments.results.ranks import RankingResult
 from izhi.experiments.results.result import FolderResult
 from izhi.experiments.results.run import RunResult
 from izhi.experiments.results.searches import SweepResult, TuningResult
 
 #: In the order in which they are looked for.
 KINDS: Sequence[type[FolderResult]] = (
-    ComparisonResult, TuningResult, SweepResult, EvolutionResult, AdaptationResult, RunResult,
+    ComparisonResult, TuningResult, SweepResult, EvolutionResult, AdaptationResult, RankingResult, RunResult,
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ DEVICE_SEARCHES = ("sep-cma-es", *SEARCHES)
 TARGETS = ("core", "hls-ip")
 #: Orders of listed runs, and figures of finished commands.
 ORDERS = ("time", "accuracy", "name")
-FIGURES = ("accuracy", "outcomes", "trials", "pareto", "evolution", "adaptation")
+FIGURES = ("accuracy", "outcomes", "trials", "pareto", "evolution", "adaptation", "ranks")
 #: Default variants of comparisons and searches, and the default search.
 USUAL_NEURONS = "lif,normalized,biological"
 USUAL_SEARCH = "learning_rate=1e-4..1e-2,slope=1..10"

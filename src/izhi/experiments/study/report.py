@@ -12,6 +12,7 @@ from typing import Literal
 from izhi.experiments import plots, ranking, statistics
 from izhi.experiments.energy import CAVEAT
 from izhi.experiments.ranking import Ranked
+from izhi.experiments.results.ranks import RankingResult
 from izhi.experiments.statistics import Difference, Pair, Ranking
 from izhi.experiments.study.protocol import Contrast, Task
 from izhi.experiments.study.rows import RunRow
@@ -165,15 +166,17 @@ def write(study: Study, command: str) -> Findings:
     write_report(
         study.folder / REPORT, f"# A study of {names}", f"    {command}",
         f"Not finished: {unfinished}." if open_tasks else "",
-        *(_over_tasks(findings, study.folder) if findings.is_enough else ()),
+        *(_over_tasks(findings, study.folder, command) if findings.is_enough else ()),
         *(block for task in findings.tasks for block in _of_task(findings, task)), CAVEAT if findings.tasks else "",
     )  # fmt: skip
     return findings
 
 
-def _over_tasks(findings: Findings, folder: Path) -> list[str | Table]:
+def _over_tasks(findings: Findings, folder: Path, command: str) -> list[str | Table]:
     ranks = findings.ranking
     title = f"mean rank of test accuracy over {len(findings.tasks)} tasks"
+    accuracies = {label: list(x) for label, x in ranks.accuracies.items()}
+    RankingResult.keep(folder, {"command": command, "tasks": list(ranks.tasks), "accuracies": accuracies})
     plots.save(plots.ranks(ranks.ranks, ranks.critical, ranks.cliques, title), folder / RANKS)
     best = [(label, findings.best_or_tied(label)) for label in ranks.ranks]
     blocks: list[str | Table] = [
