@@ -473,3 +473,14 @@ def test_names_of_figures_are_no_formulas(tmp_path):
     names = (r"$\frac{", "$a$", "5$")
     plots.save(plots.confusion(np.eye(3, dtype=int), names, r"$\bad{$"), tmp_path / "confusion.png")
     assert (tmp_path / "confusion.png").exists()
+
+
+def test_defaults_that_follow_from_other_settings_are_usual():
+    e = experiment({"dataset": "iris", "neuron": "RS", "steps": 10})
+    marked = {
+        name for one in results.result.in_groups(e.flat(plain=True)) for name, value in one.values.items()
+        if value != one.usual[name]
+    }  # fmt: skip
+    assert marked == {"dataset", "neuron", "steps"}
+    other = e.replace(gain=7.0)
+    assert results.result.in_groups(other.flat(plain=True))[3].usual["gain"] == 200.0

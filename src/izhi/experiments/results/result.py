@@ -15,7 +15,7 @@ from izhi import files
 from izhi.errors import RunFolderError, SettingError, shown
 from izhi.experiments import plots, saved
 from izhi.experiments.charts import Chart
-from izhi.experiments.settings import FIELDS, GROUPS
+from izhi.experiments.settings import FIELDS, GROUPS, experiment
 from izhi.experiments.tables import Table
 
 #: Bytes of a file of results, and characters of a text in a figure.
@@ -117,7 +117,26 @@ class FolderResult(BaseModel):
 def in_groups(settings: Mapping[str, object]) -> list[Chosen]:
     """Settings of an experiment in their groups, with their defaults."""
     groups = {name: {n: settings[n] for n in group.model_fields if n in settings} for name, group in GROUPS.items()}
-    return [Chosen(name, values, GROUPS[name]().model_dump(mode="json")) for name, values in groups.items() if values]
+    resolved = _resolved(settings)
+    return [
+        Chosen(name, values, {n: resolved.get(n, v) for n, v in GROUPS[name]().model_dump(mode="json").items()})
+        for name, values in groups.items() if values
+    ]  # fmt: skip
+
+
+#: Settings whose default follows from others; saved configurations hold what was chosen.
+_RESOLVED = ("encoding", "window", "gain", "order", "readout")
+
+
+def _resolved(settings: Mapping[str, object]) -> dict[str, object]:
+    """The defaults that follow from the other settings; none of them if these are not known or do not fit."""
+    if not {"dataset", "neuron"} <= settings.keys():
+        return {}
+    try:
+        e = experiment({n: v for n, v in settings.items() if n in FIELDS and n not in _RESOLVED})
+    except SettingError:
+        return {}
+    return {name: e.get(name) for name in _RESOLVED}
 
 
 def shared(configs: Sequence[Mapping[str, Any]]) -> list[Chosen]:
