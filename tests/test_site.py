@@ -3,7 +3,9 @@
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
+from urllib.parse import unquote
 
 import data_at_hand
 import generated
@@ -77,6 +79,22 @@ def test_the_site_is_built_without_a_warning(site):
     text = (site / "docs" / "tutorials.html").read_text()
     found = re.findall(r'toctree-l\d"><a class="reference internal" href="\.\./notebooks/(\w+)\.html">(\d)\. ', text)
     assert found == [(name, str(number)) for number, name in enumerate(TUTORIALS, start=1)]
+
+
+@pytest.mark.slow
+def test_links_lead_somewhere(site):
+    texts = {path: path.read_text(errors="replace") for path in site.rglob("*.html") if "_static" not in path.parts}
+    anchors = {path: {*re.findall(r'\bid="([^"]+)"', text)} for path, text in texts.items()}
+    broken = []
+    for path, text in texts.items():
+        for link in re.findall(r'href="([^"]+)"', text):
+            place, _, anchor = unquote(unescape(link)).partition("#")
+            target = (path.parent / place.partition("?")[0]).resolve() if place else path
+            if re.match(r"[a-z]+:|//", link):
+                continue
+            if not target.exists() or (anchor and anchor not in anchors.get(target, {anchor})):
+                broken.append((path.relative_to(site).as_posix(), link))
+    assert broken == []
 
 
 @pytest.mark.slow
