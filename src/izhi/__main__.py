@@ -1,13 +1,20 @@
 """``python -m izhi`` is ``izhi``."""
 
 import sys
+import warnings
 from typing import NoReturn
 
 from izhi import processes
 
 
+def _in_one_line(message: Warning | str, *_: object) -> str:
+    """A warning without the line of code that gave it."""
+    return f"warning: {' '.join(str(message).split())}\n"
+
+
 def start() -> int:
     """Run the command line; the exit status."""
+    warnings.formatwarning = _in_one_line  # type: ignore[assignment]
     try:
         from izhi.cli import main
 

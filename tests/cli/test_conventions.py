@@ -140,3 +140,23 @@ def test_an_interrupted_study_says_how_it_resumes(monkeypatch, capsys, tmp_path)
     words = ["study", "p.toml", "--out", str(tmp_path), "--jobs", "2"]
     assert cli.main(words) == 130
     assert capsys.readouterr() == ("", f"izhi: interrupted; resume with: izhi {' '.join(words)}\n")
+
+
+def test_warnings_are_one_line_each(tmp_path):
+    words = [
+        "train",
+        "--dataset",
+        "iris",
+        "--neuron",
+        "lif",
+        "--hidden",
+        "4",
+        "--epochs",
+        "1",
+        "--precision",
+        "64-true",
+    ]
+    command = [sys.executable, "-m", "izhi", *words, "--quiet", "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["warning"]
+    assert "float64, not float32" in done.stderr
