@@ -3,17 +3,21 @@
 import ctypes
 import shutil
 import subprocess
+from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings, strategies as st
 from torch.nn import Linear
 
 import izhi
 from izhi import quantization
 from izhi.equation import literature
 from izhi.equation.c import HEADER, c_function
-from izhi.errors import EquationError
+from izhi.equation.integers import IntegerStep, integer_step
+from izhi.errors import ArtifactError, EquationError
 from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import description
@@ -21,7 +25,8 @@ from izhi.hardware.core.compile import library
 from izhi.hardware.core.shape import shape_of
 from izhi.hardware.core.simulated import SimulatedCore
 from izhi.hardware.devices import CoreDevice
-from izhi.hardware.fixed import fast
+from izhi.hardware.fixed import FixedPoint, fast
+from izhi.hardware.fixed.neuron import neuron_kind
 from izhi.network import Network
 
 #: Neurons without exp of a state.
@@ -130,6 +135,58 @@ def test_the_core_computes_every_spike_and_state(model, tmp_path):
         own = states[states[:, 0] == number].reshape(BATCH, STEPS, layer.outputs, -1)
         count = len(layer.neuron.formats)
         assert np.array_equal(own[..., 2 : 2 + count].transpose(1, 3, 0, 2), expected.trace.states[number])
+
+
+#: What a file may hold in place of a part of a step.
+ANYTHING = st.one_of(
+    st.none(), st.integers(-3, 40), st.floats(allow_nan=True),
+    st.sampled_from(["v", "shift", "*", "select", "_input", "x"]),
+    st.lists(st.integers(0, 9), max_size=3), st.just([["variable", "v"]] * 400), st.just({}),
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_a_damaged_step_is_refused_or_runs(data):
+    table = integer_step(literature.two_compartment_lif.equation).table()
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = table
+        key = data.draw(st.sampled_from(sorted(table)))
+        while isinstance(place[key], list) and place[key] and data.draw(st.booleans()):
+            place, key = place[key], data.draw(st.integers(0, len(place[key]) - 1))
+        place[key] = deepcopy(data.draw(ANYTHING))
+    try:
+        step = IntegerStep.of_table(table)
+        kind = neuron_kind("damaged", step)
+    except EquationError:
+        return
+    number = FixedPoint(12, 8)
+    neuron = kind.of(dict.fromkeys(step.states, number), 14, {x: np.full(3, 99) for x in kind.names()})
+    after, fired = neuron.step(neuron.start(2), np.full((2, 3), 50))
+    assert after.shape == (len(step.states), 2, 3)
+    assert set(np.unique(fired)) <= {0, 1}
+
+
+def test_numbers_of_a_step_from_a_file_fit_64_bits():
+    table = integer_step(literature.two_compartment_lif.equation).table()
+    operations = table["operations"]
+    square = next(k for k, x in enumerate(operations) if x[:2] == ["variable", "v"])
+    for _ in range(200):  # v to the power of 2²⁰⁰
+        operations.append(["*", None, square, square])
+        square = len(operations) - 1
+    operations.append(["saturated", "v", square])
+    table["results"][0] = len(operations) - 1
+    kind = neuron_kind("steep", IntegerStep.of_table(table))
+    number = FixedPoint(12, 8)
+    neuron = kind.of(dict.fromkeys(kind.states(), number), 14, {x: np.full(3, 9) for x in kind.names()})
+    layer = fixed.IntegerLayer(np.zeros((3, 2), np.int64), 4, np.ones(3, np.int64), 0, number, neuron)
+    with pytest.raises(ArtifactError, match=r"layer 1: v·v·v·v.* may take \d+ bits, expected at most 63"):
+        fixed.check_bounds(fixed.IntegerNetwork((layer,)))
+    kind = neuron_kind("coarse", integer_step(literature.two_compartment_lif.equation))
+    coarse = kind.of({"v": FixedPoint(12, 30), "dendrite": FixedPoint(12, 0)}, 5, neuron.values)
+    layer = replace(layer, current_format=FixedPoint(12, 30), neuron=coarse)
+    with pytest.raises(ArtifactError, match="layer 1 has bits of v in dendrite -25, expected 0 to 40"):
+        fixed.check_bounds(fixed.IntegerNetwork((layer,)))
 
 
 def test_what_integers_do_not_have_is_said_with_its_line():

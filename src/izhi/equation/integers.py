@@ -27,7 +27,7 @@ INPUT = "_input"
 #: The fraction of the coefficients, as the value of a shift.
 FRACTION = "fraction"
 #: Most operations of a step that is read.
-_MOST_OPERATIONS = 1000
+_MOST_OPERATIONS = 300
 
 
 class _Integers:

@@ -373,8 +373,10 @@ def _read_kind(table: ManifestTable) -> type[IntegerNeuron]:
     initial = table.values.get("initial")
     with table.file.named_in_errors():
         operations = IntegerStep.of_table(table.table("step").values)
-        if not isinstance(initial, list) or not set(initial) <= {f"{x}0" for x in operations.states}:
-            raise table.problem(f"initial {shown(initial)}, expected names of states with a 0")
+    allowed = [f"{x}0" for x in operations.states]
+    if not isinstance(initial, list) or not all(x in allowed and initial.count(x) == 1 for x in initial):
+        raise table.problem(f"initial {shown(initial)}, expected names of states with a 0")
+    with table.file.named_in_errors():
         return neuron_kind(name, operations, tuple(initial))
 
 

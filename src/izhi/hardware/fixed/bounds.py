@@ -81,6 +81,7 @@ def _numbers(projection: IntegerProjection) -> dict[str, tuple[int, int]]:
     }  # fmt: skip
     if isinstance(projection, IntegerLayer):
         numbers.update(fraction=(projection.neuron.fraction, MOST_FRACTION), shift=(projection.shift, MOST_SHIFT))
+        numbers.update({name: (shift, MOST_SHIFT) for name, shift in projection.neuron.shifts().items()})
         formats = {"current": projection.current_format, **projection.neuron.formats}
         if projection.synapse is not None:
             formats["trace"] = projection.synapse.number

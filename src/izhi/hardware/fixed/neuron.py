@@ -6,6 +6,7 @@ what the hardware knows besides. Artifact, integer model, core and energy estima
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Callable, Mapping
 from dataclasses import make_dataclass
 from functools import cache
@@ -17,6 +18,7 @@ import numpy as np
 from izhi.equation import Equation, izhikevich, lif
 from izhi.equation.graph import Symbol, in_order, number_of
 from izhi.equation.integers import FRACTION, INPUT, IntegerStep, integer_step
+from izhi.errors import EquationError
 from izhi.hardware.fixed.arithmetic import (
     Booleans,
     FixedPoint,
@@ -29,6 +31,8 @@ from izhi.hardware.fixed.arithmetic import (
 )
 from izhi.spec import ORDERS
 
+#: Bits that every number of a step fits, and a magnitude beyond which it does not matter how large it is.
+_MOST_BITS, _LARGE = 63, 1 << 200
 #: Words of a step in numpy and in compiled code.
 _WORDS: dict[str, Callable[..., Any]] = {
     "rounded_shift": rounded_shift, "aligned": aligned, "saturated": saturated, "chosen": chosen, "clamped": clamped,
@@ -123,15 +127,28 @@ class IntegerNeuron:
         return after, fired.astype(np.int64)
 
     def sums(self, current: FixedPoint) -> dict[str, int]:
-        """The greatest magnitude of each sum that a step rounds, by its formula.
+        """The greatest magnitude of each sum that a step rounds, and of what exceeds 63 bits, by its formula.
 
         Args:
             current: the format of the input.
         """
         columns = np.unique(np.stack(np.broadcast_arrays(*self.arguments[2])), axis=1)
         constants = dict(zip((x.name for x in self.operations.constants), columns.tolist(), strict=True))
-        greatest = _Greatest(self, current, constants)
-        return {formula(x.args[0]): max(greatest[x.args[0]]) for x in self.operations.nodes if _is_bounded(x)}
+        greatest, texts = _Greatest(self, current, constants), dict[Symbol, str]()
+        rounded = {x.args[0] for x in self.operations.nodes if _is_bounded(x)}
+        magnitudes = {x: max(greatest[x]) for x in self.operations.nodes if x.kind != "condition"}
+        return {
+            formula(x, texts): most for x, most in magnitudes.items() if x in rounded or most.bit_length() > _MOST_BITS
+        }
+
+    def shifts(self) -> dict[str, int]:
+        """By how many bits a step shifts numbers to the left, by what they are."""
+        fractions, shifts = {name: x.fraction for name, x in self.formats.items()}, dict[str, int]()
+        for x in self.operations.nodes:
+            if x.op == "aligned":
+                of, by = str(x.value).split()
+                shifts[f"bits of {by} in {of}"] = self.fraction + fractions[of] - fractions[by]
+        return shifts
 
 
 def _is_bounded(x: Symbol) -> bool:
@@ -152,7 +169,8 @@ class _Greatest:
         self._of: dict[Symbol, list[int]] = {}
         for node in neuron.operations.nodes:
             if node.kind != "condition":
-                self._of[node] = self._magnitude(node, [self._of[x] for x in node.args if x in self._of])
+                magnitudes = self._magnitude(node, [self._of[x] for x in node.args if x in self._of])
+                self._of[node] = [min(x, _LARGE) for x in magnitudes]
 
     def __getitem__(self, node: Symbol) -> list[int]:
         return self._of[node]
@@ -181,15 +199,27 @@ class _Greatest:
         return [max(values) for values in zip(*args, strict=True)]
 
 
-def formula(node: Symbol) -> str:
-    """A sum as text; q is a rounded product of states."""
-    if node.op in ("+", "-", "*"):
-        a, b = map(formula, node.args)
-        return f"{a}·{b}" if node.op == "*" else f"{a} {'+' if node.op == '+' else '−'} {b}"
-    if node.op == "shift":
-        return "q" if node.value != FRACTION else f"({formula(node.args[0])})"
-    names = [str(x.value) for x in in_order([node]) if x.op == "variable"]
-    return f"−{formula(node.args[0])}" if node.op == "negative" else str(node.value or names[0])
+_SIGNS = {"+": " + ", "-": " − ", "*": "·"}
+
+
+def formula(node: Symbol, texts: dict[Symbol, str]) -> str:
+    """A sum as text, shortened; q is a rounded product of states. ``texts`` has those that are known."""
+    for x in in_order([node]):
+        if x not in texts:
+            args = [texts[y] for y in x.args]
+            if x.op in ("+", "-", "*"):
+                text = f"{args[0]}{_SIGNS[x.op]}{args[1]}"
+            elif x.op == "shift":
+                text = "q" if x.value != FRACTION else f"({args[0]})"
+            else:
+                text = f"−{args[0]}" if x.op == "negative" else str(x.value or (args or [x.op])[-1])
+            texts[x] = text if len(text) < 100 else f"{text[:99]}…"
+    return texts[node]
+
+
+#: Names that layers have for other numbers in files and in cores; those that states and constants cannot have.
+_OF_LAYERS = ("current", "decay", "delay", "feedback", "fired", "fraction", "multiplier", "sum", "trace", "weight")
+_RESERVED = frozenset((*_OF_LAYERS, *dir(IntegerNeuron), *IntegerNeuron.__annotations__, *keyword.kwlist))
 
 
 @cache
@@ -203,6 +233,11 @@ def neuron_kind(
         step: in integers.
         initial, natural, version: attributes of ``IntegerNeuron``.
     """
+    names = [*step.states, *(x.name for x in step.constants)]
+    own = [f"{x}_format" for x in step.states] + ["fraction", *names[len(step.states) :], *initial]
+    clash = [x for x in names if x in _RESERVED] + [x for x in own if own.count(x) > 1]
+    if clash:
+        raise EquationError(f"the neuron {name} has a state or constant {clash[0]!r}, expected another name")
     fields: list[Any] = [(f"{state}_format", FixedPoint) for state in step.states]
     fields += [("fraction", int), *((x, Integers) for x in (*(c.name for c in step.constants), *initial))]
     namespace = {
@@ -230,9 +265,6 @@ ZeroingLIFNeuron: Any = neuron_kind("lif-zero", integer_step(_ZERO), version=3)
 SoftLIFNeuron: Any = neuron_kind("lif-soft", integer_step(_SOFT), natural=("threshold",), version=3)
 ValueLIFNeuron: Any = neuron_kind("lif-value", integer_step(_VALUE, (("v_reset", "reset"),)), version=3)
 
-#: Names that layers have for other numbers, in files and in cores.
-_RESERVED = ("current", "decay", "delay", "feedback", "fired", "fraction", "multiplier", "sum", "trace", "weight")
-
 #: The kinds that every file can name, by their names.
 NEURONS: Mapping[str, type[IntegerNeuron]] = MappingProxyType({
     x.kind: x for x in (IzhikevichNeuron, LIFNeuron, SoftLIFNeuron, ValueLIFNeuron, ZeroingLIFNeuron)
@@ -256,12 +288,8 @@ def kind_of(equation: Equation, initial: tuple[str, ...]) -> type[IntegerNeuron]
     if equation in _KINDS:
         return _KINDS[equation]
     own = [*equation.states, *(x.name for x in integer_step(equation).constants)]
-    reserved = {
-        *_RESERVED,
-        *dir(IntegerNeuron),
-        *(f"{x}{suffix}" for x in equation.states for suffix in ("0", "_format")),
-    }
-    names = tuple((x, f"{x}_") for x in own if x in reserved)
+    of_states = {f"{x}{suffix}" for x in equation.states for suffix in ("0", "_format")}
+    names = tuple((x, f"{x}_") for x in own if x in _RESERVED | of_states)
     states = dict(names)
     first = tuple(f"{states.get(x, x)}0" for x in initial)
     return neuron_kind(equation.name, integer_step(equation, names), first)
