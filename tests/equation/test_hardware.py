@@ -200,6 +200,19 @@ def test_what_integers_do_not_have_is_said_with_its_line():
     assert not literature.parametric_lif.refused
 
 
+def test_many_substeps_are_recorded_rounded_and_compared_in_little_time():
+    @izhi.neuron(states="v, w", parameters={"dt": 0.05, "threshold": 1.0})
+    def oscillator(v, w, I, p):
+        for _ in range(24):
+            v = izhi.clip(v + p.dt * (w - v * v * v + I), -4.0, 4.0)
+            w = w - p.dt * (v + w)
+        s = izhi.spike(v - p.threshold)
+        return izhi.select(v >= p.threshold, 0.0, v), w, s
+
+    assert not oscillator.refused
+    assert len(integer_step(oscillator.equation).nodes) < 24 * 30
+
+
 def test_states_and_parameters_may_have_names_that_hardware_has_too():
     @izhi.neuron(states="current, trace", parameters={"decay": 0.9, "multiplier": 0.5, "step": 1.0, "gain": 0.7})
     def reserved(current, trace, I, p):

@@ -161,6 +161,7 @@ class _Rounding:
         known: what is computed already, states before the step and the input among it, and its format.
         constants: by what they are; their symbols.
         factors: what multiplies the input, in each of its places; None for nothing.
+        formats, leaves: of expressions, and their values, while nothing more is known.
     """
 
     equation: Equation
@@ -173,6 +174,8 @@ class _Rounding:
     known: dict[Symbol, tuple[Symbol, str]] = field(default_factory=dict)
     constants: dict[Constant, Symbol] = field(default_factory=dict)
     factors: set[Symbol | None] = field(default_factory=set)
+    formats: dict[Symbol, str | None] = field(default_factory=dict)
+    leaves: dict[Symbol, Symbol] = field(default_factory=dict)
 
     @cached_property
     def _uses(self) -> Counter[Symbol]:
@@ -184,18 +187,23 @@ class _Rounding:
 
     def _format_of(self, node: Symbol) -> str | None:
         """The first state that an expression is made of; None if there is none."""
-        if node in self.known:
-            return self.known[node][1]
-        if node in self.graph.fixed or node.op == "spike":
-            return None
-        names = [self._format_of(x) for x in (node.args[1:] if node.op == "select" else node.args)]
-        return min(filter(None, names), key=self.equation.states.index, default=None)
+        if node not in self.formats:
+            args = () if node in self.graph.fixed or node.op == "spike" else node.args
+            names = [self._format_of(x) for x in (args[1:] if node.op == "select" else args)]
+            first = min(filter(None, names), key=self.equation.states.index, default=None)
+            self.formats[node] = self.known[node][1] if node in self.known else first
+        return self.formats[node]
+
+    def _know(self, node: Symbol, value: Symbol, of: str) -> Symbol:
+        self.known[node] = value, of
+        self.formats.clear()
+        self.leaves.clear()
+        return value
 
     def state(self, node: Symbol, of: str) -> Symbol:
         """A state after the step, which saturates."""
         value, saturates = self._branches(node, of)
-        self.known[node] = self.arithmetic.saturated(value, of) if saturates else value, of
-        return self.known[node][0]
+        return self._know(node, self.arithmetic.saturated(value, of) if saturates else value, of)
 
     def fires(self, node: Symbol) -> Symbol:
         """A spike: of the word, or one or none where a condition holds."""
@@ -243,19 +251,20 @@ class _Rounding:
             if any(abs(number_of(x)) < math.inf if x.op == "constant" else True for x in limits):
                 low, high = (self._constant(x, "value", of) for x in limits)
                 return self.arithmetic.limited(self._sum(inside, of), low, high), True
-            self.known[node] = self.arithmetic.saturated(self._sum(inside, of), of), of
-            return self.known[node][0], False
+            return self._know(node, self.arithmetic.saturated(self._sum(inside, of), of), of), False
         if node in self.graph.fixed:
             return self._constant(node, "value", of), False
         return (node, False) if node.op == "variable" else (self._sum(node, of), True)
 
     def _leaf(self, node: Symbol) -> Symbol:
         """A factor or a summand in its own format: a state, one without its gradient, or what is computed once."""
-        if node.op == "hold":
-            return self.graph.node("hold", self._leaf(node.args[0]))
-        if node.op == "absolute":
-            return self.graph.node("absolute", self._leaf(node.args[0]))
-        return self._branches(node, self._own_format(node))[0]
+        if node not in self.leaves:
+            if node.op in ("hold", "absolute"):
+                value = self.graph.node(node.op, self._leaf(node.args[0]))
+            else:
+                value, _ = self._branches(node, self._own_format(node))
+            self.leaves[node] = value
+        return self.leaves[node]
 
     def _sum(self, node: Symbol, of: str) -> Symbol:
         """A sum, whose products with coefficients are rounded together."""
