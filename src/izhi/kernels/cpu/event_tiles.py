@@ -18,6 +18,7 @@ from izhi.kernels.cpu.matrix_unit import (
     INTERLEAVED,
     TILE_BYTES,
     TILE_ROWS,
+    add_group,
     configure_tiles,
     has_unit,
     interleave_rows,
@@ -28,10 +29,12 @@ from izhi.kernels.cpu.matrix_unit import (
     round_row,
     spread_step,
     spread_words,
+    store_sums,
     store_tile,
     tile_memory,
     transpose_floats,
     transpose_to_interleaved,
+    zero_sums,
     zero_tile,
 )
 from izhi.kernels.cpu.parallel import (
@@ -117,32 +120,7 @@ def spread_sample(words: Value, groups: Value, halves: Value, left: Value) -> No
 
 
 @inlined
-def _multiply_wide(tiles: Value, left: Value, right: Value, groups: Value, halves: Value, to: Value) -> None:
-    """32 steps of ``groups`` of 32 inputs times their rows of 32 outputs, into rows of 64 float32."""
-    zero_tile(tiles, 0)
-    zero_tile(tiles, 1)
-    zero_tile(tiles, 2)
-    zero_tile(tiles, 3)
-    for g in range(groups):
-        at = 2 * TILE_BYTES * g
-        load_tile(tiles, 4, left + at, 64)
-        load_tile(tiles, 6, right + at, 64)
-        load_tile(tiles, 7, right + at + TILE_BYTES, 64)
-        multiply_tiles(tiles, 0, 4, 6)
-        multiply_tiles(tiles, 1, 4, 7)
-        if halves == 2:
-            load_tile(tiles, 5, left + at + TILE_BYTES, 64)
-            multiply_tiles(tiles, 2, 5, 6)
-            multiply_tiles(tiles, 3, 5, 7)
-    store_tile(tiles, 0, to, 256)
-    store_tile(tiles, 1, to + 64, 256)
-    if halves == 2:
-        store_tile(tiles, 2, to + 16 * 256, 256)
-        store_tile(tiles, 3, to + 16 * 256 + 64, 256)
-
-
-@inlined
-def _multiply_narrow(tiles: Value, left: Value, right: Value, groups: Value, halves: Value, to: Value) -> None:
+def _multiply_narrow(tiles: Value, left: Value, right: Value, groups: Value, is_short: Value, to: Value) -> None:
     """The same for 16 outputs, whose rows lie side by side."""
     zero_tile(tiles, 0)
     zero_tile(tiles, 1)
@@ -150,11 +128,11 @@ def _multiply_narrow(tiles: Value, left: Value, right: Value, groups: Value, hal
         load_tile(tiles, 4, left + 2 * TILE_BYTES * g, 64)
         load_tile(tiles, 6, right + TILE_BYTES * g, 64)
         multiply_tiles(tiles, 0, 4, 6)
-        if halves == 2:
+        if not is_short:
             load_tile(tiles, 5, left + 2 * TILE_BYTES * g + TILE_BYTES, 64)
             multiply_tiles(tiles, 1, 5, 6)
     store_tile(tiles, 0, to, 64)
-    if halves == 2:
+    if not is_short:
         store_tile(tiles, 1, to + TILE_BYTES, 64)
 
 
@@ -202,12 +180,15 @@ def _product(size: int) -> Kernel:
                                     SMALL_OUTPUT, of_block + rows[2 * k], of_block + rows[2 * k + 1], right + 64 * k
                                 )
                         for c in range(many):
-                            halves = 1 if steps - WORD * (start + c) <= TILE_ROWS else 2
-                            to = sums + c * WORD * 4 * size + 128 * half
+                            is_short = steps - WORD * (start + c) <= TILE_ROWS
+                            spikes, to = left + c * most * 2 * TILE_BYTES, sums + c * WORD * 4 * size + 128 * half
                             if wide:
-                                _multiply_wide(tiles, left + c * most * 2 * TILE_BYTES, right, groups, halves, to)
+                                zero_sums(tiles)
+                                for g in range(groups):
+                                    add_group(tiles, spikes + 2 * TILE_BYTES * g, right + 2 * TILE_BYTES * g, is_short)
+                                store_sums(tiles, to, 256, is_short)
                             else:
-                                _multiply_narrow(tiles, left + c * most * 2 * TILE_BYTES, right, groups, halves, to)
+                                _multiply_narrow(tiles, spikes, right, groups, is_short, to)
                     for c in range(many):
                         begin = WORD * (start + c)
                         for t in range(min(WORD, steps - begin)):
@@ -274,10 +255,7 @@ def _gradient() -> Kernel:
 @inlined
 def _multiply_rows(tiles: Value, left: Value, right: Value, chunks: Value) -> None:
     """Spikes of 16 inputs times gradients of 64 outputs over all steps, into tiles 0 to 3."""
-    zero_tile(tiles, 0)
-    zero_tile(tiles, 1)
-    zero_tile(tiles, 2)
-    zero_tile(tiles, 3)
+    zero_sums(tiles)
     for c in range(chunks):
         at = right + 4 * TILE_BYTES * c
         load_tile(tiles, 4, left + TILE_BYTES * c, 64)

@@ -257,6 +257,39 @@ def multiply_tiles(builder: IRBuilder, tiles: ir.Value, sums: int, left: int, ri
 
 
 @inlined
+def zero_sums(tiles: Value) -> None:
+    """Fill tiles 0 to 3 with zeros."""
+    zero_tile(tiles, 0)
+    zero_tile(tiles, 1)
+    zero_tile(tiles, 2)
+    zero_tile(tiles, 3)
+
+
+@inlined
+def add_group(tiles: Value, left: Value, right: Value, is_short: Value) -> None:
+    """Add the product of two tiles below each other, or of the upper one, with two beside each other to the sums."""
+    load_tile(tiles, 4, left, 64)
+    load_tile(tiles, 6, right, 64)
+    load_tile(tiles, 7, right + TILE_BYTES, 64)
+    multiply_tiles(tiles, 0, 4, 6)
+    multiply_tiles(tiles, 1, 4, 7)
+    if not is_short:
+        load_tile(tiles, 5, left + TILE_BYTES, 64)
+        multiply_tiles(tiles, 2, 5, 6)
+        multiply_tiles(tiles, 3, 5, 7)
+
+
+@inlined
+def store_sums(tiles: Value, to: Value, apart: Value, is_short: Value) -> None:
+    """Put 32 × 32 sums, tiles 0 to 3, into rows ``apart`` bytes from each other; only the upper 16 if ``is_short``."""
+    store_tile(tiles, 0, to, apart)
+    store_tile(tiles, 1, to + 64, apart)
+    if not is_short:
+        store_tile(tiles, 2, to + TILE_ROWS * apart, apart)
+        store_tile(tiles, 3, to + TILE_ROWS * apart + 64, apart)
+
+
+@inlined
 def configure_tiles(tiles: Value, upper: Value, lower: Value) -> None:
     """Give the tiles for the upper half of 32 rows, 0, 1 and 4, and for the lower half, 2, 3 and 5, so many rows each.
 
@@ -382,10 +415,7 @@ def multiply_samples(
         column: the first of the 32 columns.
         to: address of the first sum; rows of sums lie ``apart`` bytes from each other.
     """
-    zero_tile(tiles, 0)
-    zero_tile(tiles, 1)
-    zero_tile(tiles, 2)
-    zero_tile(tiles, 3)
+    zero_sums(tiles)
     groups = neurons // TILE_PAIRS
     of_columns = right + column // TILE_ROWS * groups * TILE_BYTES
     for g in range(groups):
@@ -398,11 +428,7 @@ def multiply_samples(
             load_tile(tiles, 5, left + 64 * g + 2 * neurons * TILE_ROWS, 2 * neurons)
             multiply_tiles(tiles, 2, 5, 6)
             multiply_tiles(tiles, 3, 5, 7)
-    store_tile(tiles, 0, to, apart)
-    store_tile(tiles, 1, to + 64, apart)
-    if samples > TILE_ROWS:
-        store_tile(tiles, 2, to + TILE_ROWS * apart, apart)
-        store_tile(tiles, 3, to + TILE_ROWS * apart + 64, apart)
+    store_sums(tiles, to, apart, samples <= TILE_ROWS)
 
 
 def matrix_tiles(matrix: Tensor) -> Tensor:

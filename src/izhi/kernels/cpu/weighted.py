@@ -43,18 +43,17 @@ from izhi.kernels.cpu.matrix_unit import (
     TILE_BYTES,
     TILE_PAIRS,
     TILE_ROWS,
+    add_group,
     configure_tiles,
     has_unit,
-    load_tile,
-    multiply_tiles,
     pair_floats,
     release_tiles,
     round_and_widen,
     round_row,
-    store_tile,
+    store_sums,
     tile_memory,
     widen_row,
-    zero_tile,
+    zero_sums,
 )
 from izhi.kernels.cpu.parallel import (
     Argument,
@@ -236,32 +235,13 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                             for c in range(many):
                                 is_short = steps - WORD * (beginning + c) <= TILE_ROWS
                                 weaves = c == 0 and (half == 0 or block + 1 < blocks)
-                                zero_tile(tiles, 0)
-                                zero_tile(tiles, 1)
-                                zero_tile(tiles, 2)
-                                zero_tile(tiles, 3)
+                                zero_sums(tiles)
                                 for g in range(groups):
-                                    spikes, of_group = (
-                                        left + c * size_of_left + 2 * TILE_BYTES * g,
-                                        now + 2 * TILE_BYTES * g,
-                                    )
-                                    load_tile(tiles, 4, spikes, 64)
-                                    load_tile(tiles, 6, of_group, 64)
-                                    load_tile(tiles, 7, of_group + TILE_BYTES, 64)
-                                    multiply_tiles(tiles, 0, 4, 6)
-                                    multiply_tiles(tiles, 1, 4, 7)
-                                    if not is_short:
-                                        load_tile(tiles, 5, spikes + TILE_BYTES, 64)
-                                        multiply_tiles(tiles, 2, 5, 6)
-                                        multiply_tiles(tiles, 3, 5, 7)
+                                    at = 2 * TILE_BYTES * g
+                                    add_group(tiles, left + c * size_of_left + at, now + at, is_short)
                                     if weaves:  # while the unit multiplies
                                         interleave_pairs(following, rows, g, 1 - half, behind)
-                                to = sums + c * size_of_sums + 128 * half
-                                store_tile(tiles, 0, to, 256)
-                                store_tile(tiles, 1, to + 64, 256)
-                                if not is_short:
-                                    store_tile(tiles, 2, to + TILE_ROWS * 256, 256)
-                                    store_tile(tiles, 3, to + TILE_ROWS * 256 + 64, 256)
+                                store_sums(tiles, sums + c * size_of_sums + 128 * half, 256, is_short)
                     start = block * OUTPUT_BLOCK
                     size = min(OUTPUT_BLOCK, neurons - start)
                     before = first if beginning == 0 else last
@@ -512,23 +492,10 @@ def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) 
 @inlined
 def _multiply_factors(tiles: Value, upper: Value, weight: Value, to: Value) -> None:
     """Gradients of 32 steps above, (32, 32), times the weights of 64 neurons above them, (16, 64 pairs)."""
-    load_tile(tiles, 4, upper, 64)
-    load_tile(tiles, 5, upper + TILE_BYTES, 64)
     for half in range(2):
-        zero_tile(tiles, 0)
-        zero_tile(tiles, 1)
-        zero_tile(tiles, 2)
-        zero_tile(tiles, 3)
-        load_tile(tiles, 6, weight + 2 * TILE_BYTES * half, 64)
-        load_tile(tiles, 7, weight + 2 * TILE_BYTES * half + TILE_BYTES, 64)
-        multiply_tiles(tiles, 0, 4, 6)
-        multiply_tiles(tiles, 1, 4, 7)
-        multiply_tiles(tiles, 2, 5, 6)
-        multiply_tiles(tiles, 3, 5, 7)
-        store_tile(tiles, 0, to + 128 * half, 256)
-        store_tile(tiles, 1, to + 128 * half + 64, 256)
-        store_tile(tiles, 2, to + 128 * half + 16 * 256, 256)
-        store_tile(tiles, 3, to + 128 * half + 16 * 256 + 64, 256)
+        zero_sums(tiles)
+        add_group(tiles, upper, weight + 2 * TILE_BYTES * half, False)
+        store_sums(tiles, to + 128 * half, 256, False)
 
 
 def _arguments(call: LayerCall, currents: Tensor, kept: Tensor) -> _LayerArguments:
