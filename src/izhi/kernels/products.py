@@ -109,7 +109,7 @@ class WeightedSpikes(NamedTuple):
     @property
     def shape(self) -> torch.Size:
         """That of the current."""
-        return torch.Size((*self.spikes.shape[:2], len(self.weight)))
+        return torch.Size((*self.spikes.shape[:2], self.weight.shape[0]))
 
     @property
     def dtype(self) -> torch.dtype:
