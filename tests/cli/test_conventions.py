@@ -156,7 +156,17 @@ def test_warnings_are_one_line_each(tmp_path):
         "--precision",
         "64-true",
     ]
-    command = [sys.executable, "-m", "izhi", *words, "--quiet", "--out", str(tmp_path / "run")]
+    command = [
+        sys.executable,
+        "-m",
+        "izhi",
+        *words,
+        "--precision",
+        "64-true",
+        "--quiet",
+        "--out",
+        str(tmp_path / "run"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["warning"]
     assert "float64, not float32" in done.stderr

@@ -49,6 +49,16 @@ def test_stored_states_leave_gradients_of_a_quantised_network_as_they_are():
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("learn", ["a1,a2,a3,a4,b1,b2,b3,c,d,threshold", "gain"])
+def test_coefficients_that_training_carries_far(learn, tmp_path):
+    """They are held where the artifact has numbers for them."""
+    run = tmp_path / "run"
+    words = ["--neuron", "normalized", "--learn", learn, "--per-neuron", "--dynamics-rate", 5, "--epochs", 3]
+    succeed("train", *IRIS, *words, "--weight-bits", 4, "--state-bits", 8, "--out", run)
+    succeed("export", run)
+    succeed("evaluate", run / "network.izhi", "--against", run)
+
+
 @pytest.mark.parametrize("kernel", ["auto", "reference"])
 @pytest.mark.parametrize(("steps", "readout"), [(1, "spikes"), (2, "spikes"), (1, "current")])
 def test_too_few_steps_for_the_input_to_reach_the_output(steps, readout, kernel, tmp_path):

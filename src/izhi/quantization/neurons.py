@@ -239,7 +239,10 @@ class QuantizedNeuron(nn.Module):
 
     def _multiplied_gain(self, drive: AnyInput) -> tuple[Tensor, int]:
         """The factor of a synaptic input in its format, with that of the neuron, and its shift."""
-        return multiplied(self._unrounded(drive)[-1] * _gain(drive), self.formats.v.unit)
+        factor, unit = self._unrounded(drive)[-1] * _gain(drive), self.formats.v.unit
+        if "gain" in self.learned:  # which training may carry to where no multiplier is
+            factor = clamp_straight_through(factor, 0.0, (2**31 - 1) * unit)
+        return multiplied(factor, unit)
 
     def _over_time(self, drive: AnyInput, state: Any) -> tuple[Tensor, Any]:
         """Run all steps of a synaptic input of integers."""
