@@ -16,7 +16,7 @@ from izhi.kernels import cpu
 from izhi.kernels.cpu import scalars
 from izhi.kernels.cpu.lane import lane_functions
 from izhi.kernels.ops import Surrogate
-from izhi.kernels.plan import Constants, Formats, Plan, StepForm
+from izhi.kernels.plan import Constants, Formats, Grid, Plan, StepForm
 from izhi.neurons import surrogate as ours
 
 SURROGATES = [
@@ -98,12 +98,10 @@ def test_the_gpu_kernels_take_constants_in_their_order():
 
 
 def test_formats_become_constants_by_name():
-    f = Formats(
-        v_scale=8.0, u_scale=4.0, v_low=-1.0, v_high=2.0, u_low=-3.0, u_high=5.0, i_low=-7.0, i_high=9.0
-    )  # fmt: skip
+    f = Formats(Grid(8.0, -7.0, 9.0), (Grid(8.0, -1.0, 2.0), Grid(4.0, -3.0, 5.0)))
     k = Constants(dt=0.5).quantized(f)
     assert (k.dt, k.v_scale, k.v_unit, k.u_scale, k.u_unit) == (0.5, 8.0, 0.125, 4.0, 0.25)
-    assert all(getattr(k, name) == getattr(f, name) for name in Formats._fields)
+    assert (k.v_low, k.v_high, k.u_low, k.u_high, k.i_low, k.i_high) == (-1.0, 2.0, -3.0, 5.0, -7.0, 9.0)
     assert Constants(dt=0.5).quantized(None) == Constants(dt=0.5)
 
 
