@@ -212,15 +212,21 @@ class QuantizedNeuron(nn.Module):
         held = [rounded(x, g.scale).clamp(g.low, g.high) for x, g in zip(state[:-1], grids, strict=False)]
         return with_values(state, held, state[-1])
 
-    def rounded(self, drive: AnyInput) -> dict[str, Tensor]:
-        """The constants of a step, rounded, by name, (N,) or (1,); they include the bias of the synaptic input."""
-        equation, f = self.neuron.settings.equation, self._of_states
-        constants, selected = fixed_point_constants(equation).constants, integer_step(equation).selected
+    def rounded(self, drive: AnyInput) -> tuple[dict[str, Tensor], Tensor, int]:
+        """The constants of a step, and the factor of the synaptic input, rounded, and its shift.
+
+        Constants are by name, (N,) or (1,); they include the bias of the synaptic input.
+        """
+        s, formats, f = self.neuron.settings, self.formats, self._of_states
+        constants, selected = fixed_point_constants(s.equation).constants, integer_step(s.equation).selected
+        p = [torch.as_tensor(x, dtype=torch.float64) for x in self.neuron.coefficients()]
+        bias = torch.zeros(1).double() if drive.bias is None else drive.bias.double()
+        *values, factor = constants_function(s.equation)(p, s.constants, bias, torch.zeros(()).double())
         results = dict[str, Tensor]()
-        for constant, value in zip(constants, self._unrounded(drive), strict=False):
+        for constant, value in zip(constants, values, strict=True):
             number = f[constant.of]
             if constant.role == "factor":
-                value = rounded(value, 2.0 ** (self.formats.fraction + number.fraction - f[constant.by].fraction))
+                value = rounded(value, 2.0 ** (formats.fraction + number.fraction - f[constant.by].fraction))
             elif constant.role == "addend":
                 value = rounded(value, 2.0 ** (number.fraction + FINER))
             elif constant.role == "value":
@@ -228,28 +234,18 @@ class QuantizedNeuron(nn.Module):
                 if constant.name in selected:
                     value = clamp_straight_through(value, *_grid(number)[1:])
             results[constant.name] = value.float()
-        return results
-
-    def _unrounded(self, drive: AnyInput) -> tuple[Tensor, ...]:
-        """The constants of a step, and the factor of the input."""
-        s = self.neuron.settings
-        p = [torch.as_tensor(x, dtype=torch.float64) for x in self.neuron.coefficients()]
-        bias = torch.zeros(1).double() if drive.bias is None else drive.bias.double()
-        return constants_function(s.equation)(p, s.constants, bias, torch.zeros(()).double())
-
-    def _multiplied_gain(self, drive: AnyInput) -> tuple[Tensor, int]:
-        """The factor of a synaptic input in its format, with that of the neuron, and its shift."""
-        factor, unit = self._unrounded(drive)[-1] * _gain(drive), self.formats.v.unit
-        if "gain" in self.learned:  # which training may carry to where no multiplier is
+        factor, unit = factor * _gain(drive), formats.v.unit
+        if self.learned:  # which training may carry to where no multiplier is
             factor = clamp_straight_through(factor, 0.0, (2**31 - 1) * unit)
-        return multiplied(factor, unit)
+        multiplier, shift = multiplied(factor, unit)
+        return results, multiplier.float(), shift
 
     def _over_time(self, drive: AnyInput, state: Any) -> tuple[Tensor, Any]:
         """Run all steps of a synaptic input of integers."""
-        s, values = self.neuron.settings, self.rounded(drive)
+        s, (values, factor, _) = self.neuron.settings, self.rounded(drive)
         name = fixed_point_constants(s.equation).bias
         bias = None if name is None else values.pop(name).expand(drive.shape[2:])
-        p = (*values.values(), self._multiplied_gain(drive)[0].float())
+        p = (*values.values(), factor)
         settings = step_settings(s.equation, s.surrogate, s.constants, s.state_quant, self.formats.of_kernels)
         *tensors, memory = state
         drive = drive._replace(gain=None, bias=bias)
@@ -300,22 +296,18 @@ class QuantizedNeuron(nn.Module):
         shape, drive, kind = drive.shape[2:], self._in_formats(drive), self._kind
         f = dict(zip(kind.states(), self.formats.states, strict=False))
         fractions = {name: number.fraction for name, number in f.items()}
-        values = self.rounded(drive).values()  # of those of the backward pass too, which are the last
+        values, factor, shift = self.rounded(drive)  # those of the backward pass alone are the last
         constants = {
             x.name: _integers(value, x.fraction(fractions, self.formats.fraction), shape)
-            for x, value in zip(kind.operations.constants, values, strict=False)
+            for x, value in zip(kind.operations.constants, values.values(), strict=False)
         }
         start = self.initial_state(torch.zeros(1, *shape))
         for name, value in zip(f, start, strict=False):
             if f"{name}0" in kind.initial:
                 constants[f"{name}0"] = _integers(value[0], fractions[name], shape)
-        gain, shift = self._multiplied_gain(drive)
         neuron = kind.of(f, self.formats.fraction, constants)
-        return (
-            neuron,
-            _integers(gain.float(), shift + self.formats.v.fraction, shape),
-            shift + self.formats.sum_fraction,
-        )
+        multiplier = _integers(factor, shift + self.formats.v.fraction, shape)
+        return neuron, multiplier, shift + self.formats.sum_fraction
 
 
 def quantized_neuron(neuron: Neuron, formats: StateFormats) -> QuantizedNeuron:
