@@ -207,7 +207,7 @@ def test_a_sample_is_shown_on_its_way(trained, tmp_path, capsys):
 
 def test_dynamics_of_channels_and_of_places(tmp_path, capsys):
     layers = "conv 3x3 learn=c per_channel=true, pool 2, conv 2x2 learn=a2 per_neuron=true, 5"
-    words = ["train", "--dataset", "digits", "--layers", layers, "--epochs", "1", "--steps", "4", "--quiet"]
+    words = ["train", "--dataset", "digits", "--layers", layers, "--epochs", "1", "--steps", "5", "--quiet"]
     assert main([*words, "--out", str(tmp_path / "run")]) == 0
     assert main(["dynamics", str(tmp_path / "run"), "--json", str(tmp_path / "found.json")]) == 0
     found = json.loads((tmp_path / "found.json").read_text())

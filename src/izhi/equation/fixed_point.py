@@ -209,7 +209,7 @@ class _Rounding:
         """A spike: of the word, or one or none where a condition holds."""
         if node.op == "spike":
             of = self._own_format(node.args[0])
-            x = self._sum(node.args[0], of)
+            x = single(self._sum(node.args[0], of))  # as gradients are
             return self.graph.node("spike", x, self._of_gradient(node.args[1]), value=node.value)
         if node.op == "hold":
             return self.graph.node("hold", self.fires(node.args[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, NoReturn, cast
@@ -80,6 +81,12 @@ class Recording(NamedTuple):
     output: Tensor
     state: NetworkState
     spikes: list[Tensor]
+
+
+def _has_limitless_v(module: nn.Module) -> bool:
+    """Whether neurons may pass through infinity and return by their reset, as those of the FPGA IP do."""
+    settings = getattr(getattr(module, "neuron", None), "settings", None)
+    return settings is not None and settings.constants.v_low == -math.inf
 
 
 def _has_nan(state: ModuleState) -> bool:
@@ -199,7 +206,7 @@ class Network(nn.Module):
         if is_traced():
             return
         for number, (module, state) in enumerate(zip(self.layers, after.layers, strict=True), start=1):
-            if _has_nan(state):
+            if not _has_limitless_v(module) and _has_nan(state):
                 name = module.name if isinstance(module, Layer) else f"number {number} of the network"
                 raise DivergenceError(
                     f"a state of {name} is not a number: weights, coefficients or inputs are not finite, or too large;"

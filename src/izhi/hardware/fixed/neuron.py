@@ -135,11 +135,10 @@ class IntegerNeuron:
         columns = np.unique(np.stack(np.broadcast_arrays(*self.arguments[2])), axis=1)
         constants = dict(zip((x.name for x in self.operations.constants), columns.tolist(), strict=True))
         greatest, texts = _Greatest(self, current, constants), dict[Symbol, str]()
-        rounded = {x.args[0] for x in self.operations.nodes if _is_bounded(x)}
+        rounded = [x.args[0] for x in self.operations.nodes if _is_bounded(x)]
         magnitudes = {x: max(greatest[x]) for x in self.operations.nodes if x.kind != "condition"}
-        return {
-            formula(x, texts): most for x, most in magnitudes.items() if x in rounded or most.bit_length() > _MOST_BITS
-        }
+        large = [x for x, most in magnitudes.items() if most.bit_length() > _MOST_BITS and x not in rounded]
+        return {formula(x, texts): magnitudes[x] for x in (*rounded, *large)}
 
     def shifts(self) -> dict[str, int]:
         """By how many bits a step shifts numbers to the left, by what they are."""
