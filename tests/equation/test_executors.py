@@ -1,16 +1,14 @@
 """Random steps: compiled forward and backward against torch and its autograd."""
 
-import ctypes
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, reject, settings, strategies as st
+from words_of_c import check_c
 
 import izhi
-from izhi.equation.c import HEADER, c_function
 from izhi.errors import ArtifactError, EquationError
 from izhi.hardware import fixed
 from izhi.hardware.fixed import FixedPoint, fast
@@ -123,21 +121,7 @@ def check_compiled(folder, layer, random):
     assert np.array_equal(slow.spikes[0], quick.spikes[0])
     if shutil.which("gcc") is None:
         return
-    neuron, formats = layer.neuron, list(layer.neuron.formats.values())
-    source, library = folder / "step.c", folder / "step.so"
-    source.write_text(HEADER + c_function(neuron.operations, formats, neuron.fraction, "step"))
-    options = ["-Wall", "-Werror", "-Wno-unused-variable", "-std=c99", "-shared", "-fPIC"]
-    subprocess.run(["gcc", *options, source, "-o", library], check=True)
-    step, pointer = ctypes.CDLL(str(library)).step, ctypes.POINTER(ctypes.c_int32)
-    z = np.stack([random.integers(x.lowest, x.highest + 1, (20, 5)) for x in formats])
-    current = random.integers(formats[0].lowest, formats[0].highest + 1, (20, 5))
-    after, fired = neuron.step(z, current)
-    constants = np.stack([getattr(neuron, x.name) for x in neuron.operations.constants]).astype(np.int32)
-    for b in range(20):
-        for j in range(5):
-            own, p = z[:, b, j].astype(np.int32), np.ascontiguousarray(constants[:, j])
-            fires = step(own.ctypes.data_as(pointer), int(current[b, j]), p.ctypes.data_as(pointer))
-            assert (fires, own.tolist()) == (fired[b, j], after[:, b, j].tolist())
+    check_c(folder, layer.neuron, random, 20, "-Wno-unused-variable")
 
 
 @pytest.mark.parametrize("kernel", ["cpu", "reference"])

@@ -1,8 +1,6 @@
 """Neurons of the literature from training to gates: torch, integers, compiled integers, C and the core agree."""
 
-import ctypes
 import shutil
-import subprocess
 from copy import deepcopy
 from dataclasses import replace
 
@@ -11,11 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from torch.nn import Linear
+from words_of_c import check_c
 
 import izhi
 from izhi import quantization
 from izhi.equation import literature
-from izhi.equation.c import HEADER, c_function
 from izhi.equation.integers import IntegerStep, integer_step
 from izhi.errors import ArtifactError, EquationError
 from izhi.hardware import artifact, fixed
@@ -94,22 +92,7 @@ def test_an_artifact_holds_the_step_itself(model, tmp_path):
 def test_c_computes_the_same_words(model, tmp_path):
     network, _ = quantised(model)
     neuron = quantization.in_integers(network).layers[0].neuron
-    source = tmp_path / "neuron.c"
-    source.write_text(HEADER + c_function(neuron.operations, list(neuron.formats.values()), neuron.fraction, "step"))
-    library = tmp_path / "neuron.so"
-    subprocess.run(["gcc", "-Wall", "-Werror", "-std=c99", "-shared", "-fPIC", source, "-o", library], check=True)
-    step, random = ctypes.CDLL(str(library)).step, np.random.default_rng(1)
-    numbers = list(neuron.formats.values())
-    z = np.stack([random.integers(x.lowest, x.highest + 1, (200, 9)) for x in numbers])
-    current = random.integers(numbers[0].lowest, numbers[0].highest + 1, (200, 9))
-    after, fired = neuron.step(z, current)
-    constants = np.stack([getattr(neuron, x.name) for x in neuron.operations.constants]).astype(np.int32)
-    pointer = ctypes.POINTER(ctypes.c_int32)
-    for b in range(200):
-        for j in range(9):
-            own, p = z[:, b, j].astype(np.int32), np.ascontiguousarray(constants[:, j])
-            fires = step(own.ctypes.data_as(pointer), int(current[b, j]), p.ctypes.data_as(pointer))
-            assert (fires, own.tolist()) == (fired[b, j], after[:, b, j].tolist())
+    check_c(tmp_path, neuron, np.random.default_rng(1), 200, "-Wunused")
 
 
 @pytest.mark.parametrize(
@@ -187,6 +170,46 @@ def test_numbers_of_a_step_from_a_file_fit_64_bits():
     layer = replace(layer, current_format=FixedPoint(12, 30), neuron=coarse)
     with pytest.raises(ArtifactError, match="layer 1 has bits of v in dendrite -25, expected 0 to 40"):
         fixed.check_bounds(fixed.IntegerNetwork((layer,)))
+
+
+def in_two_choices(v, I, p):
+    v = p.beta * v + I
+    return v, izhi.select(v >= p.high, izhi.select(v >= p.low, 1.0, 0.0), izhi.spike(v - p.low))
+
+
+def by_a_condition(v, I, p):
+    v = p.beta * v + I
+    return v, izhi.select(v >= p.low, 1.0, 0.0)
+
+
+def between(v, I, p):
+    v = p.beta * v + I
+    return v, izhi.select(v >= p.high, 0.0, izhi.select(v >= p.low, 1.0, 0.0))
+
+
+@pytest.mark.parametrize("function", [in_two_choices, by_a_condition, between])
+def test_spikes_may_be_choices_of_one_and_none(function):
+    model = izhi.neuron(states="v", parameters={"beta": 0.8, "low": 0.7, "high": 1.5})(function)
+    network, spikes = quantised(model)
+    integers = quantization.in_integers(network)
+    whole = spikes.numpy().astype(np.uint8)
+    with torch.no_grad():
+        expected = network.record(spikes).spikes
+    for a, b, wanted in zip(fixed.run(integers, whole).spikes, fast.run(integers, whole).spikes, expected, strict=True):
+        assert np.array_equal(a, wanted.numpy())
+        assert np.array_equal(b, a)
+        assert 0 < a.mean() < 1
+    step = integers.layers[0].neuron.operations
+    assert IntegerStep.of_table(step.table()) == step
+
+
+def test_a_spike_without_a_state_is_no_spike_of_integers():
+    @izhi.neuron(states="v", parameters={"beta": 0.8})
+    def silent(v, I, p):
+        v = p.beta * v + I
+        return v, izhi.select(v >= 1.0, izhi.select(v >= 2.0, 0.0 * v, 0.0 * v), 0.0 * v)
+
+    assert "fires always or never, expected a spike that depends on a state" in silent.refused["integers"]
 
 
 def test_what_integers_do_not_have_is_said_with_its_line():

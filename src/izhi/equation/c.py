@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from izhi.equation.emit import Dialect, statements
 from izhi.equation.graph import Symbol
-from izhi.equation.integers import FRACTION, IntegerStep
+from izhi.equation.integers import FRACTION, IntegerStep, bits_gained
 
 #: Functions that a step calls; an arithmetic shift to the right of negative numbers, as every compiler has it.
 HEADER = """#include <stdint.h>
@@ -42,10 +42,8 @@ def c_function(step: IntegerStep, formats: Sequence[tuple[int, int]], fraction: 
         if node.op == "saturated":
             return f"saturated({args[0]}, {of_state[str(node.value)][0]})"
         if node.op in ("shift", "aligned"):
-            first, *others = (fractions[x] for x in str(node.value).split())
-            return f"rounded_shift({args[0]}, {first})" if not others else (
-                f"aligned({args[0]}, {fraction + first - others[0]})"
-            )  # fmt: skip
+            gained = bits_gained(node, fractions)
+            return f"aligned({args[0]}, {gained})" if node.op == "aligned" else f"rounded_shift({args[0]}, {-gained})"
         if node.op == "select":
             return f"{args[0]} ? {args[1]} : {args[2]}"
         if node.op == "absolute":

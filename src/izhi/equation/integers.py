@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, reduce
 from typing import Any, NamedTuple
 
 from izhi.equation.emit import Dialect, function, statements
@@ -197,7 +198,8 @@ def integer_step(equation: Equation, names: tuple[tuple[str, str], ...] = ()) ->
     Raises:
         EquationError: for an operation that integers do not have, with the line of the step's function.
     """
-    graph, step = _fixed_point(equation)
+    step = fixed_point_constants(equation)
+    graph = step.spike.graph
 
     def renamed(name: str) -> str:
         return dict(names).get(name, name)
@@ -214,13 +216,14 @@ def integer_step(equation: Equation, names: tuple[tuple[str, str], ...] = ()) ->
         if node.op == "spike":
             sides = args[0].args if args[0].op == "-" else (args[0], 0.0)
             return graph.node(">" if node.value == "strict" else ">=", *sides)
-        if node.op == "select" and any(x.kind == "condition" for x in args[1:]):
-            return _either(*args)
         if node.op in ("shift", "aligned", "saturated"):
             return graph.node(node.op, *args, value=" ".join(map(renamed, str(node.value).split())))
         return args
 
-    *after, fires = rewritten((*step.after, step.spike), change)
+    *after, spike = rewritten((*step.after, step.spike), change)
+    fires = _condition_of(spike)
+    if fires.op == "constant":
+        raise EquationError(f"{equation.name} fires always or never, expected a spike that depends on a state")
     own = tuple(IntegerConstant(renamed(c.name), c.role, renamed(c.of), renamed(c.by)) for c in constants)
     return IntegerStep(tuple(map(renamed, equation.states)), own, tuple(after), fires)
 
@@ -228,21 +231,20 @@ def integer_step(equation: Equation, names: tuple[tuple[str, str], ...] = ()) ->
 @cache
 def fixed_point_constants(equation: Equation) -> FixedPointStep:
     """The step of an equation whose constants have their expressions."""
-    return _fixed_point(equation)[1]
-
-
-def _fixed_point(equation: Equation) -> tuple[StepGraph, FixedPointStep]:
     graph = StepGraph()
     states = tuple(graph.variable(name) for name in equation.states)
     constants = {name: graph.variable(f"k_{name}", fixed=True) for name in CONSTANTS}
-    return graph, fixed_point_step(equation, graph, states, graph.variable(INPUT), _Integers(), constants)
+    return fixed_point_step(equation, graph, states, graph.variable(INPUT), _Integers(), constants)
 
 
-def _either(condition: Symbol, a: Symbol, b: Symbol) -> Symbol:
-    """Which of two conditions, or of 0 and 1, holds."""
-    sides = [(condition, a), (~condition, b)]
-    held = [side if x.op == "constant" else side & x for side, x in sides if x.op != "constant" or number_of(x)]
-    return held[0] if len(held) == 1 else held[0] | held[1]
+def _condition_of(spike: Symbol) -> Symbol:
+    """The condition on which a spike is 1: itself, 0 or 1, or a choice between such."""
+    if spike.op != "select":
+        return spike
+    condition, *branches = spike.args
+    sides = [(c, _condition_of(x)) for c, x in zip((condition, ~condition), branches, strict=True)]
+    held = [c if x.op == "constant" else c & x for c, x in sides if x.op != "constant" or number_of(x)]
+    return reduce(operator.or_, held) if held else spike.graph.constant(0)
 
 
 def _read(table: Mapping[str, object]) -> IntegerStep:
@@ -271,6 +273,17 @@ def _read(table: Mapping[str, object]) -> IntegerStep:
     return IntegerStep(tuple(states), constants, tuple(after), spike)
 
 
+def bits_gained(node: Symbol, fractions: Mapping[str, int]) -> int:
+    """By how many bits an operation moves its operand to the left: ``aligned``, or ``shift``, which moves it back.
+
+    Args:
+        node: the operation.
+        fractions: of the states, and of the coefficients by ``FRACTION``.
+    """
+    of, *by = (fractions[x] for x in str(node.value).split())
+    return fractions[FRACTION] + of - by[0] if node.op == "aligned" else -of
+
+
 def _list(table: Mapping[str, object], name: str) -> Sequence[Any]:
     value = table[name]
     if not isinstance(value, list):
@@ -293,5 +306,6 @@ def _is_valid(op: str, value: object, args: Sequence[Symbol], names: Sequence[st
 
 
 __all__ = [
-    "FRACTION", "INPUT", "OPERATIONS", "IntegerConstant", "IntegerStep", "fixed_point_constants", "integer_step",
+    "FRACTION", "INPUT", "OPERATIONS", "IntegerConstant", "IntegerStep", "bits_gained", "fixed_point_constants",
+    "integer_step",
 ]  # fmt: skip

@@ -164,10 +164,6 @@ class QuantizedNeuron(nn.Module):
         return StateFormats.of_tensor(self.format, len(self.neuron.settings.equation.states))
 
     @property
-    def _of_states(self) -> dict[str, FixedPoint]:
-        return dict(zip(self.neuron.settings.equation.states, self.formats.states, strict=False))
-
-    @property
     def parameter_shape(self) -> tuple[int, ...] | None:
         """Shape of the float neuron's parameters; all values below are those of the float neuron."""
         return self.neuron.parameter_shape
@@ -217,7 +213,8 @@ class QuantizedNeuron(nn.Module):
 
         Constants are by name, (N,) or (1,); they include the bias of the synaptic input.
         """
-        s, formats, f = self.neuron.settings, self.formats, self._of_states
+        s, formats = self.neuron.settings, self.formats
+        f = dict(zip(s.equation.states, formats.states, strict=False))
         constants, selected = fixed_point_constants(s.equation).constants, integer_step(s.equation).selected
         p = [torch.as_tensor(x, dtype=torch.float64) for x in self.neuron.coefficients()]
         bias = torch.zeros(1).double() if drive.bias is None else drive.bias.double()

@@ -41,6 +41,24 @@ def test_each_change_of_a_bit_is_counted():
         assert found[counter] == (32, 2 * counted - counted.bit_count()), name
 
 
+@pytest.mark.parametrize("kind", fixed.NEURONS)
+def test_products_have_the_bits_of_their_factors(kind):
+    network = random_network(1, kind=kind)
+    shape = shape_of(network, STEPS, lanes=4, units=2)
+    found = {(one.block, one.what): one for one in operations(network, shape, SPIKES)}
+    s, v = shape.layers[0], shape.layers[0].v.width
+    kept = v + 1 if kind == "lif-soft" else v  # v − threshold takes a bit more
+    q, u, bits = 2 * v - s.v.fraction, s.u.width, s.bits
+    pairs = [(s.accumulator_bits, bits["multiplier"])]
+    if kind == "izhikevich":
+        pairs += [(v, v), (bits["a1"], q), (bits["a2"], v), (bits["a3"], u), (bits["b1"], v), (bits["b2"], u)]
+    else:
+        pairs.append((bits["beta"], kept))
+    products = found["layer 1", "products of neurons"]
+    assert products.count == STEPS * s.outputs * len(pairs)
+    assert products.picojoules == pytest.approx(STEPS * s.outputs * sum(a * b for a, b in pairs) * 3.1 / 32**2)
+
+
 @needs_compiler
 def test_more_spikes_change_more_where_they_are_added():
     nothing, everything = (np.full((STEPS, 1, 12), value, np.uint8) for value in (0, 1))

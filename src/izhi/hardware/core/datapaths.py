@@ -17,10 +17,10 @@ from typing import NamedTuple
 from amaranth.hdl import Const, Mux, Value, ValueLike, signed
 
 from izhi.equation.graph import Symbol, in_order
-from izhi.equation.integers import FRACTION
+from izhi.equation.integers import bits_gained
 from izhi.hardware.core.arithmetic import fitting, partial_products, saturated
 from izhi.hardware.core.pipeline import Pipeline
-from izhi.hardware.core.shape import SHIFT, LayerShape, step_of
+from izhi.hardware.core.shape import LayerShape, step_of
 
 _LOGIC: dict[str, Callable[..., Value]] = {"not": operator.invert, "and": operator.and_, "or": operator.or_}
 
@@ -44,11 +44,7 @@ class _Scheduler:
 
     def __init__(self, line: Pipeline, shape: LayerShape, results: dict[str, Symbol], unit: int) -> None:
         self._line, self._unit, self._first, self._numbers = line, unit, line.stage, count()
-        formats = {**shape.states, "current": shape.current}
-        if shape.trace is not None:
-            formats["trace"] = shape.trace
-        self._formats, self._bits = formats, {name: x.fraction for name, x in formats.items()}
-        self._bits |= {FRACTION: shape.fraction, SHIFT: shape.shift}
+        self._formats, self._fractions = shape.numbers, shape.fractions
         self._uses = Counter(x for node in in_order(results.values()) for x in node.args)
         self._uses.update(results.values())
         self._of: dict[Symbol, _Timed] = {}
@@ -83,9 +79,7 @@ class _Scheduler:
             return self._sum(node)
         args = [self._of[x] for x in node.args]
         if node.op == "aligned":
-            of, *by = str(node.value).split()
-            shift = self._bits[FRACTION] + self._bits[of] - self._bits[by[0]] if by else self._bits[of]
-            return self._put(args[0].stage, args[0].level, self.value(args[0]) << shift)
+            return self._put(args[0].stage, args[0].level, self.value(args[0]) << bits_gained(node, self._fractions))
         if node.op == "saturated":
             number = self._formats[str(node.value)]
             fits = len(self.value(args[0])) <= number.width
@@ -116,7 +110,7 @@ class _Scheduler:
 
     def _sum(self, node: Symbol) -> _Timed:
         """The operands of a sum, and the half of a shift, in pairs of those that are ready first."""
-        shift = self._bits[str(node.value)] if node.op == "shift" else 0
+        shift = -bits_gained(node, self._fractions) if node.op == "shift" else 0
         terms = [(self._of[x], sign) for x, sign in self._terms(node.args[0] if node.op == "shift" else node)]
         if shift:
             terms.append((self._put(self._first, 0, Const(1 << (shift - 1), signed(shift + 1))), 1))
@@ -154,7 +148,7 @@ def neurons(line: Pipeline, shape: LayerShape) -> None:
     for unit in range(shape.units):
         scheduler = _Scheduler(line, shape, results, unit)
         for name, node in results.items():
-            number = shape.trace if name == "trace" else shape.states.get(name)
+            number = shape.kept.get(name)
             timed = scheduler[node]
             value, after = scheduler.value(timed), f"{name}{unit}" if number is None else f"{name}_after{unit}"
             line.put_at(timed.stage, after, value if number is None else fitting(value, number))

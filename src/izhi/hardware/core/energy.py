@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from izhi.equation.graph import Symbol, in_order
-from izhi.equation.integers import FRACTION
+from izhi.equation.integers import bits_gained
 from izhi.hardware.core.shape import CoreShape, LayerShape, step_of
 from izhi.hardware.fixed import IntegerNetwork, run
 from izhi.hardware.fixed.network import IntegerProjection
@@ -82,27 +82,34 @@ def _of_layer(s: LayerShape, words: float, sums: float, updates: int) -> Iterato
     yield "weights added", added, sum_bits * ADDITION
     if s.sums > 1:  # a single word of sums is in registers
         yield "sums read and written", 2 * sums * s.lanes, sum_bits * ACCESS
-    products = [[_width(x, s) for x in node.args] for node in in_order(step_of(s).values()) if node.op == "*"]
+    nodes = in_order(step_of(s).values())
+    widths = _widths(nodes, s)
+    products = [[widths[x] for x in node.args] for node in nodes if node.op == "*"]
     yield "products of neurons", updates * len(products), sum(map(math.prod, products)) / len(products) * PRODUCT
-    kept = [*s.states.values(), *([] if s.trace is None else [s.trace])]
-    accesses = 2 * sum(number.width for number in kept) + sum(s.constants)
+    accesses = 2 * sum(number.width for number in s.kept.values()) + sum(s.constants)
     yield "states and constants of neurons", updates, accesses * ACCESS
 
 
-def _width(node: Symbol, s: LayerShape) -> int:
-    """Bits of a signed factor."""
-    formats = {**s.states, "current": s.current, **({} if s.trace is None else {"trace": s.trace})}
-    if node.op == "variable":
-        name = str(node.value)
-        return formats[name].width if name in formats else s.accumulator_bits if name == "sum" else s.bits[name]
-    if node.op == "saturated":
-        return formats[str(node.value)].width
-    widths = [_width(x, s) for x in node.args if x.kind != "condition"]
-    if node.op == "shift":
-        return widths[0] - (s.fraction if node.value == FRACTION else formats[str(node.value)].fraction)
-    if node.op in ("+", "-"):
-        return max(widths) + 1
-    return sum(widths) if node.op == "*" else max(widths)
+def _widths(nodes: list[Symbol], s: LayerShape) -> dict[Symbol, int]:
+    """Bits of each signed number of a step, operands first."""
+    formats, fractions = s.numbers, s.fractions
+    of_variable = {**s.bits, **{name: x.width for name, x in formats.items()}, "sum": s.accumulator_bits}
+    widths: dict[Symbol, int] = {}
+    for node in nodes:
+        args = [widths[x] for x in node.args if x in widths]
+        if node.kind == "condition":
+            continue
+        if node.op == "variable":
+            widths[node] = of_variable[str(node.value)]
+        elif node.op == "saturated":
+            widths[node] = formats[str(node.value)].width
+        elif node.op in ("shift", "aligned"):
+            widths[node] = args[0] + bits_gained(node, fractions)
+        elif node.op in ("+", "-"):
+            widths[node] = max(args) + 1
+        else:  # a constant is 0
+            widths[node] = sum(args) if node.op == "*" else max(args, default=1)
+    return widths
 
 
 def _reads(projection: IntegerProjection, arriving: NDArray[np.integer]) -> int:

@@ -53,7 +53,7 @@ class NeuronPipeline(wiring.Component):
         m, s = Module(), self.shape
         m.submodules.constants = constants = LoadableMemory(*s.constant_memory)
         wiring.connect(m, wiring.flipped(self.constants), constants.fill)
-        m.submodules.states = states = LoadableMemory(s.units * sum(width for _, width in self._kept), s.updates)
+        m.submodules.states = states = LoadableMemory(s.units * sum(x.width for x in s.kept.values()), s.updates)
         # The counter of updates is stage 0; sums follow in stage 1, constants and states by their memories' latency.
         update, is_running, is_first = Signal(range(s.updates)), Signal(), Signal(init=1)
         row, place, number = Signal(range(max(2, s.rows))), Signal(number_below(s.places)), Signal.like(self.number)
@@ -91,7 +91,7 @@ class NeuronPipeline(wiring.Component):
     def _finish(self, m: Module, line: Pipeline, states: LoadableMemory) -> None:
         """Write the states, and put out the results."""
         s, units = self.shape, range(self.shape.units)
-        after = {name: Cat(line[f"{name}_after{k}"] for k in units) for name, _ in self._kept}
+        after = {name: Cat(line[f"{name}_after{k}"] for k in units) for name in s.kept}
         left = s.channels - (s.rows - 1) * s.units
         is_there = Cat(~line["is_end_of_place"] | int(k < left) for k in units)
         m.d.comb += [
@@ -120,13 +120,6 @@ class NeuronPipeline(wiring.Component):
         m.d.sync += running.eq(running + self.start - line["is_last"])
         m.d.comb += [self.is_ready.eq(~is_running & (wait == 0)), self.is_idle.eq(running == 0)]
 
-    @property
-    def _kept(self) -> list[tuple[str, int]]:
-        """States of a neuron with their bits."""
-        s = self.shape
-        trace = [] if s.trace is None else [("trace", s.trace.width)]
-        return [*((name, number.width) for name, number in s.states.items()), *trace]
-
     def _arrive(self, line: Pipeline) -> None:
         """Constants and state of each unit."""
         s, constants, states = self.shape, line["constants"], line["states"]
@@ -137,7 +130,7 @@ class NeuronPipeline(wiring.Component):
                 line.put(**{f"{name}{k}": constants[at : at + width].as_signed()})
                 at += width
             place = 0
-            for state, width in self._kept:
+            for state, width in ((name, x.width) for name, x in s.kept.items()):
                 value = states[place + k * width : place + (k + 1) * width].as_signed()
                 first = line[f"{state}0{k}"] if f"{state}0" in s.names else Const(0)
                 line.put(**{f"{state}{k}": fitting(Mux(line["is_first"], first, value), FixedPoint(width, 0))})

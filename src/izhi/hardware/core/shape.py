@@ -121,6 +121,21 @@ class LayerShape(Connectivity):
         return dict(zip(self.neuron.states(), (self.v, self.u, *self.others), strict=False))
 
     @property
+    def kept(self) -> dict[str, FixedPoint]:
+        """The formats of what is kept from step to step: the states, and the ``trace`` of a synapse."""
+        return {**self.states, **({} if self.trace is None else {"trace": self.trace})}
+
+    @property
+    def numbers(self) -> dict[str, FixedPoint]:
+        """The formats of what is kept, and of the ``current``."""
+        return {**self.kept, "current": self.current}
+
+    @property
+    def fractions(self) -> dict[str, int]:
+        """Bits behind the point of these, and of the coefficients; that of the multiplier's product is its shift."""
+        return {**{name: x.fraction for name, x in self.numbers.items()}, FRACTION: self.fraction, SHIFT: self.shift}
+
+    @property
     def largest(self) -> int:
         """Most spikes of a feature in a step."""
         return self.most(self.largest_input)
@@ -202,7 +217,7 @@ def step_of(shape: LayerShape) -> dict[str, Symbol]:
     total = graph.variable("sum")
     if shape.trace is not None:
         kept = graph.node("shift", graph.variable("decay") * graph.variable("trace"), value=FRACTION)
-        total = graph.node("saturated", graph.node("aligned", total, value="trace") + kept, value="trace")
+        total = graph.node("saturated", graph.node("aligned", total, value=f"trace {FRACTION}") + kept, value="trace")
         results["trace"] = total
     product = graph.node("shift", total * graph.variable("multiplier"), value=SHIFT)
     current = graph.node("saturated", product, value="current")

@@ -17,7 +17,7 @@ import numpy as np
 
 from izhi.equation import Equation, izhikevich, lif
 from izhi.equation.graph import Symbol, in_order, number_of
-from izhi.equation.integers import FRACTION, INPUT, IntegerStep, integer_step
+from izhi.equation.integers import FRACTION, INPUT, IntegerStep, bits_gained, integer_step
 from izhi.errors import EquationError
 from izhi.hardware.fixed.arithmetic import (
     Booleans,
@@ -101,6 +101,11 @@ class IntegerNeuron:
         return NeuronFormats({name: getattr(self, f"{name}_format") for name in self.states()})
 
     @property
+    def fractions(self) -> dict[str, int]:
+        """Bits behind the point of the states, and of the coefficients by ``FRACTION``."""
+        return {**{name: x.fraction for name, x in self.formats.items()}, FRACTION: self.fraction}
+
+    @property
     def values(self) -> dict[str, Integers]:
         """The constants by name, (N,) each."""
         return {name: getattr(self, name) for name in self.names()}
@@ -142,11 +147,11 @@ class IntegerNeuron:
 
     def shifts(self) -> dict[str, int]:
         """By how many bits a step shifts numbers to the left, by what they are."""
-        fractions, shifts = {name: x.fraction for name, x in self.formats.items()}, dict[str, int]()
+        fractions, shifts = self.fractions, dict[str, int]()
         for x in self.operations.nodes:
             if x.op == "aligned":
                 of, by = str(x.value).split()
-                shifts[f"bits of {by} in {of}"] = self.fraction + fractions[of] - fractions[by]
+                shifts[f"bits of {by} in {of}"] = bits_gained(x, fractions)
         return shifts
 
 
@@ -160,7 +165,7 @@ class _Greatest:
     """The greatest magnitude of each operation of a step, for each neuron; integers of Python never overflow."""
 
     def __init__(self, neuron: IntegerNeuron, current: FixedPoint, constants: Mapping[str, list[int]]) -> None:
-        self._formats, self._fraction = neuron.formats, neuron.fraction
+        self._formats, self._fractions = neuron.formats, neuron.fractions
         self._count = len(next(iter(constants.values())))
         self._known = {name: [abs(x) for x in values] for name, values in constants.items()}
         self._known |= {name: self._constant(-number.lowest) for name, number in neuron.formats.items()}
@@ -189,12 +194,10 @@ class _Greatest:
         if node.op == "*":
             return [a * b for a, b in zip(*args, strict=True)]
         if node.op in ("shift", "aligned"):
-            fractions = [
-                self._fraction if x == FRACTION else self._formats[x].fraction for x in str(node.value).split()
-            ]
+            gained = bits_gained(node, self._fractions)
             if node.op == "aligned":
-                return [x << max(0, self._fraction + fractions[0] - fractions[1]) for x in args[0]]
-            return [(x + ((1 << fractions[0]) >> 1)) >> fractions[0] for x in args[0]]
+                return [x << max(0, gained) for x in args[0]]
+            return [(x + ((1 << -gained) >> 1)) >> -gained for x in args[0]]
         return [max(values) for values in zip(*args, strict=True)]
 
 
@@ -264,14 +267,12 @@ ZeroingLIFNeuron: Any = neuron_kind("lif-zero", integer_step(_ZERO), version=3)
 SoftLIFNeuron: Any = neuron_kind("lif-soft", integer_step(_SOFT), natural=("threshold",), version=3)
 ValueLIFNeuron: Any = neuron_kind("lif-value", integer_step(_VALUE, (("v_reset", "reset"),)), version=3)
 
-#: The kinds that every file can name, by their names.
-NEURONS: Mapping[str, type[IntegerNeuron]] = MappingProxyType({
-    x.kind: x for x in (IzhikevichNeuron, LIFNeuron, SoftLIFNeuron, ValueLIFNeuron, ZeroingLIFNeuron)
-})  # fmt: skip
 _KINDS: dict[Equation, type[IntegerNeuron]] = {
-    _FPGA_IP: IzhikevichNeuron, _SUBTRACT: LIFNeuron, _ZERO: ZeroingLIFNeuron, _SOFT: SoftLIFNeuron,
-    _VALUE: ValueLIFNeuron,
+    _FPGA_IP: IzhikevichNeuron, _SUBTRACT: LIFNeuron, _SOFT: SoftLIFNeuron, _VALUE: ValueLIFNeuron,
+    _ZERO: ZeroingLIFNeuron,
 }  # fmt: skip
+#: The kinds that every file can name, by their names.
+NEURONS: Mapping[str, type[IntegerNeuron]] = MappingProxyType({x.kind: x for x in _KINDS.values()})
 
 
 def kind_of(equation: Equation, initial: tuple[str, ...]) -> type[IntegerNeuron]:
