@@ -9,8 +9,8 @@ from typing import Any
 
 from izhi.equation.derivative import gradients
 from izhi.equation.emit import operations
-from izhi.equation.equation import Equation, Input, Names, StateFunction
-from izhi.equation.graph import StepGraph, Symbol
+from izhi.equation.equation import Equation, Input, StateFunction, recorded
+from izhi.equation.graph import Symbol
 from izhi.equation.integers import integer_step
 from izhi.equation.latex import latex
 from izhi.errors import EquationError, SettingError, unknown
@@ -150,16 +150,13 @@ def neuron(
 
 def _register(model: NeuronModel) -> None:
     """Record and differentiate the step, so that its errors are raised here; make the neuron known by its reference."""
-    graph, equation = StepGraph(), model.equation
-    states = tuple(graph.variable(name) for name in model.states)
-    p = Names({name: graph.variable(f"p_{name}") for name in model.parameters})
-    results = equation.step(states, Input(graph.variable("I")), p, Names({}), None)
-    gradients(dict.fromkeys(results, 1.0), (*states, *vars(p).values()), lambda x: x)
+    step = recorded(model.equation)
+    gradients(dict.fromkeys(step.results, 1.0), (*step.states, *step.coefficients.values()), lambda x: x)
     try:
-        integer_step(equation)
+        integer_step(model.equation)
     except EquationError as error:
         model.refused["integers"] = str(error)
-    counted = operations(results)
+    counted = operations(step.results)
     _MODELS[model.reference] = model
     register_again(
         NeuronEntry(

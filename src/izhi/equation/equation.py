@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from izhi.equation.graph import Operand, Symbol
+from izhi.equation.graph import Operand, StepGraph, Symbol
 
 #: Names of the constants that an equation may read, beside the limits v_low and v_high of v.
 CONSTANTS = ("dt", "substep", "jacobian_limit", "per_span")
@@ -53,6 +53,38 @@ class Equation:
         return self.origin
 
 
+class Recording(NamedTuple):
+    """A step as it was recorded, on variables of these names.
+
+    Attributes:
+        states, current: before the step; the input, "I".
+        coefficients, constants: by name.
+        results: the states after the step, and the spike.
+    """
+
+    states: tuple[Symbol, ...]
+    current: Symbol
+    coefficients: dict[str, Symbol]
+    constants: dict[str, Symbol]
+    results: tuple[Symbol, ...]
+
+    @property
+    def names(self) -> dict[Symbol, str]:
+        """The name of each variable."""
+        fixed = {**self.coefficients, **self.constants}
+        return {**{x: str(x.value) for x in (*self.states, self.current)}, **{x: name for name, x in fixed.items()}}
+
+
+def recorded(equation: Equation) -> Recording:
+    """The step of an equation in floating point, under a current."""
+    graph = StepGraph()
+    states = tuple(graph.variable(name) for name in equation.states)
+    p = {name: graph.variable(f"p_{name}", fixed=True) for name in equation.coefficients}
+    k = {name: graph.variable(f"k_{name}", fixed=True) for name in (*CONSTANTS, "v_low", "v_high")}
+    current = graph.variable("I")
+    return Recording(states, current, p, k, equation.step(states, Input(current), Names(p), Names(k), None))
+
+
 class Names:
     """Symbols or numbers by name, as attributes."""
 
@@ -63,4 +95,4 @@ class Names:
         raise AttributeError(f"there is no {name}; there are {', '.join(self.__dict__)}")
 
 
-__all__ = ["CONSTANTS", "Equation", "Input", "Names", "StateFunction"]
+__all__ = ["CONSTANTS", "Equation", "Input", "Names", "Recording", "StateFunction", "recorded"]

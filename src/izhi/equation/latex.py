@@ -6,8 +6,8 @@ import itertools
 import re
 from collections import Counter
 
-from izhi.equation.equation import CONSTANTS, Equation, Input, Names
-from izhi.equation.graph import StepGraph, Symbol, in_order, number_of
+from izhi.equation.equation import Equation, recorded
+from izhi.equation.graph import Symbol, in_order, number_of
 
 #: How tightly operations bind; operands that bind less are put in parentheses.
 _SUM, _PRODUCT, _ATOM = 1, 2, 3
@@ -76,14 +76,9 @@ def latex(equation: Equation) -> str:
 
     What is used more than once is defined first, as x_1, x_2 and so on.
     """
-    graph = StepGraph()
-    states = tuple(graph.variable(name) for name in equation.states)
-    p = {name: graph.variable(f"p_{name}") for name in equation.coefficients}
-    k = {name: graph.variable(f"k_{name}") for name in (*CONSTANTS, "v_low", "v_high")}
-    *after, fires = equation.step(states, Input(graph.variable("I")), Names(p), Names(k), None)
-    roots = (*after, fires)
-    names = {x: _name(str(x.value)) for x in (*states, graph.variable("I"))}
-    names |= {x: _name(name) for name, x in (*p.items(), *k.items())}
+    step = recorded(equation)
+    *after, fires = roots = step.results
+    names = {x: _name(name) for x, name in step.names.items()}
     write, lines = _Writer(names), list[str]()
     uses = Counter(x for node in in_order(roots) for x in node.args)
     shared = [x for x in in_order(roots) if x is fires or (uses[x] + (x in after) > 1 and len(x.args) > 1)]

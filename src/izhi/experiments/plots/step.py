@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from izhi.equation import Equation, Input, Names, StepGraph, Symbol
-from izhi.equation.equation import CONSTANTS
+from izhi.equation import Equation, Symbol
+from izhi.equation.equation import recorded
 from izhi.equation.graph import in_order
 from izhi.experiments.plots.figure import COLOURS
 
@@ -19,11 +20,9 @@ def step_graph(equation: Equation, title: str = "") -> Figure:
 
     Parameters are written beside the operation that takes them.
     """
-    graph = StepGraph()
-    states = tuple(graph.variable(name) for name in equation.states)
-    names = {name: graph.variable(name, fixed=True) for name in (*equation.coefficients, *CONSTANTS, "v_low", "v_high")}
-    results = equation.step(states, Input(graph.variable("I")), Names(names), Names(names), None)
-    shown = [x for x in in_order(results) if x not in graph.fixed]
+    step = recorded(equation)
+    results, names, fixed = step.results, step.names, step.current.graph.fixed
+    shown = [x for x in in_order(results) if x not in fixed]
     column: dict[Symbol, int] = {}
     for node in shown:
         column[node] = 1 + max((column[x] for x in node.args if x in column), default=-1)
@@ -50,7 +49,7 @@ def step_graph(equation: Equation, title: str = "") -> Figure:
         is_result = node in results
         colour = COLOURS[1] if is_result else COLOURS[0] if node.op == "variable" else "0.25"
         box = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": colour, "lw": 1.4 if is_result else 0.8}
-        axes.text(*place, _label(node, graph), ha="center", va="center", fontsize=8, color=colour, bbox=box)
+        axes.text(*place, _label(node, names), ha="center", va="center", fontsize=8, color=colour, bbox=box)
     for name, node in zip((*equation.states, "spike"), results, strict=True):
         if node in places:
             x, y = places[node]
@@ -61,17 +60,17 @@ def step_graph(equation: Equation, title: str = "") -> Figure:
     return figure
 
 
-def _label(node: Symbol, graph: StepGraph) -> str:
+def _label(node: Symbol, names: Mapping[Symbol, str]) -> str:
     """An operation, and the parameters and numbers that it takes."""
     if node.op == "variable":
         return str(node.value)
-    own = [_text(x) for x in node.args if x in graph.fixed]
+    own = [_text(x, names) for x in node.args if x in node.graph.fixed]
     return node.op if node.op == "spike" else " ".join([_SIGNS.get(node.op, node.op), *own])
 
 
-def _text(x: Symbol) -> str:
+def _text(x: Symbol, names: Mapping[Symbol, str]) -> str:
     """An expression of parameters."""
     if not x.args:
-        return f"{x.value:g}" if isinstance(x.value, float) else str(x.value)
-    sign, args = _SIGNS.get(x.op, x.op), [_text(y) for y in x.args]
+        return f"{x.value:g}" if isinstance(x.value, float) else names[x]
+    sign, args = _SIGNS.get(x.op, x.op), [_text(y, names) for y in x.args]
     return f"({args[0]} {sign} {args[1]})" if len(args) == 2 else f"{sign}({args[0]})"
