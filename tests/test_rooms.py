@@ -29,15 +29,15 @@ ALLOWED: dict[str, set[str]] = {
     "neurons": {"equation", "kernels", "spec"},
     "network": {"data", "kernels", "neurons", "spec"},
     "training": {"data", "kernels", "network", "neurons", "spec"},
-    "exchange": {"data", "kernels", "network", "neurons", "spec"},
+    "exchange": {"data", "equation", "kernels", "network", "neurons", "spec"},
     "quantization": {"equation", "hardware", "kernels", "network", "neurons", "spec", "training"},
     "experiments": {
         "data", "equation", "hardware", "kernels", "network", "neurons", "quantization", "spec", "training",
     },
-    "explorer": {"data", "experiments", "hardware", "network", "neurons", "spec", "training"},
+    "explorer": {"data", "equation", "experiments", "hardware", "network", "neurons", "spec", "training"},
     "cli": {
-        "data", "exchange", "experiments", "explorer", "hardware", "kernels", "network", "neurons", "quantization",
-        "spec", "training",
+        "data", "equation", "exchange", "experiments", "explorer", "hardware", "kernels", "network", "neurons",
+        "quantization", "spec", "training",
     },
 }  # fmt: skip
 #: Modules of the root that open a room, or join an ecosystem, and what they import.

@@ -53,22 +53,36 @@ def neuron_of(of_v, of_w, of_spike):
 @settings(deadline=None, max_examples=12)
 @given(EXPRESSIONS, EXPRESSIONS, EXPRESSIONS, st.integers(0, 100))
 def test_random_steps_are_those_of_autograd(of_v, of_w, of_spike, seed):
-    model = neuron_of(of_v, of_w, of_spike)
+    check_gradients(neuron_of(of_v, of_w, of_spike), ("cpu",), 12, seed)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of numpy, in Triton's interpreter
+@settings(deadline=None, max_examples=8)
+@given(EXPRESSIONS, EXPRESSIONS, EXPRESSIONS, st.integers(0, 100))
+def test_random_steps_in_triton_are_those_of_autograd(of_v, of_w, of_spike, seed):
+    pytest.importorskip("triton")
+    check_gradients(neuron_of(of_v, of_w, of_spike), ("cuda",), 5, seed)
+
+
+def check_gradients(model, kernels, steps, seed):
+    """Kernels have the spikes, states and gradients of the reference; without a GPU, Triton's are interpreted."""
     generator = torch.Generator().manual_seed(seed)
-    current = torch.randn(12, 2, 5, generator=generator)
-    weights = torch.randn(12, 2, 5, generator=generator)
+    current = torch.randn(steps, 2, 5, generator=generator)
+    weights = torch.randn(steps, 2, 5, generator=generator)
     results = {}
-    for kernel in ("cpu", "reference"):
-        layer = model(learn="a,b", kernel=kernel)
-        leaf = current.clone().requires_grad_()
+    for kernel in (*kernels, "reference"):
+        device = "cuda" if kernel == "cuda" and torch.cuda.is_available() else "cpu"
+        layer = model(learn="a,b", kernel=kernel).to(device)
+        leaf = current.to(device).requires_grad_()
         spikes, state = layer(leaf)
-        loss = (spikes * weights).sum() + state.v.sum() + state.w.sum()
+        loss = (spikes * weights.to(device)).sum() + state.v.sum() + state.w.sum()
         found = torch.autograd.grad(loss, [leaf, *layer.parameters()], allow_unused=True)
-        results[kernel] = spikes, state.v, state.w, [torch.zeros(()) if g is None else g for g in found]
-    for one, other in zip(results["cpu"][:3], results["reference"][:3], strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
-    for one, other in zip(results["cpu"][3], results["reference"][3], strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * float(other.abs().max() + 1))
+        tensors = [spikes, state.v, state.w, *(torch.zeros(()) if g is None else g for g in found)]
+        results[kernel] = [x.detach().cpu() for x in tensors]
+    for kernel in kernels:
+        for k, (one, other) in enumerate(zip(results[kernel], results["reference"], strict=True)):
+            rtol, atol = (1e-6, 1e-6) if k < 3 else (1e-3, 1e-4 * float(other.abs().max() + 1))
+            torch.testing.assert_close(one, other, rtol=rtol, atol=atol)
 
 
 @settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.filter_too_much])

@@ -9,6 +9,7 @@ import pytest
 
 from izhi import ORDERS, PATTERNS, preset
 from izhi.cli import main
+from izhi.equation import literature
 from izhi.explorer.neuron import NeuronPage
 
 BIOLOGICAL, NORMALISED, LIF = "biological", "normalised", "LIF"
@@ -123,3 +124,23 @@ def test_a_mistake_is_said_and_leaves_the_figures(page):
     assert column.traces.over_time.data["v"] is before
     column.preset.value = "hls-ip"
     assert "spike" in column.status.text
+
+
+@pytest.mark.parametrize("model", [literature.multi_timescale_threshold, literature.exponential])
+def test_a_neuron_of_the_users_own(model, tmp_path):
+    column = NeuronPage(model).columns[model.reference]
+    column.sliders[" I"].value = 0.3
+    assert times(column)
+    assert set(column.traces.over_time.data) == {"time", "current", "v", *model.states[1:]}
+    for name, slider in column.sliders.items():
+        written, was = lines(column), slider.value
+        slider.value = min(was + 20 * slider.step, slider.end)
+        assert lines(column) != written, name
+        check(column, tmp_path)
+        slider.value = was
+        assert lines(column) == written
+
+
+def test_the_explorer_refuses_a_preset_as_the_users_own(capsys, tmp_path):
+    assert main(["explore", str(tmp_path), "--neuron", "lif", "--no-browser"]) == 2
+    assert "neuron is 'lif', expected module:name of your own" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from izhi.errors import RunFolderError, SettingError, in_one_line, of_extra, sho
 from izhi.experiments import listing, saved
 from izhi.experiments.listing import ListedRun
 from izhi.experiments.tables import Table
+from izhi.trust import is_reference
 
 
 def runs(a: argparse.Namespace) -> None:
@@ -114,7 +115,11 @@ def redraw(a: argparse.Namespace) -> None:
 
 def explore(a: argparse.Namespace) -> None:
     with of_extra("bokeh", "explore"):
+        from izhi.equation import model_of  # here, like the server, which loads torch
         from izhi.explorer.server import explore as serve
     if not 0 <= a.port < 1 << 16:
         raise SettingError(f"port is {a.port}, expected 0 to 65,535")
-    serve(Path(a.folder), a.port, opens=not a.no_browser, report=lambda line: print(line, flush=True))
+    if a.neuron is not None and not is_reference(a.neuron):
+        raise SettingError(f"neuron is {shown(a.neuron)}, expected module:name of your own; presets are on the page")
+    own = None if a.neuron is None else model_of(a.neuron)
+    serve(Path(a.folder), a.port, own=own, opens=not a.no_browser, report=lambda line: print(line, flush=True))

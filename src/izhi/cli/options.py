@@ -380,6 +380,7 @@ def redraw(command: Command) -> None:
 
 def explore(command: Command) -> None:
     command.option("folder", "FOLDER", "folder of runs and artifacts", nargs="?", default="runs")
+    command.option("--neuron", "NAME", "module:name of your own neuron, beside the others")
     command.option("--port", "N", "port; 0 for a free one", default=5006)
     command.option("--no-browser", None, "address of the page only, no browser")
 

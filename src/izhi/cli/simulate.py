@@ -36,10 +36,11 @@ def simulate(a: argparse.Namespace) -> None:
 
 
 def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
-    entry, p = entry_of_preset(a.neuron), getattr(neuron_spec(a.neuron), "parameters", None)
+    entry, spec = entry_of_preset(a.neuron), neuron_spec(a.neuron)
+    p = getattr(spec, "parameters", None)
     if p is None:
-        changes = _changes(a.set, [x.name for x in entry.coefficients if x.name != "v_reset"])
-        neuron: Any = build_neurons(neuron_spec(a.neuron).with_values(changes))
+        changes = _changes(a.set, getattr(spec, "names", ()))
+        neuron: Any = build_neurons(spec.with_values(changes))
         dt, unit, order, name = 1.0, "1", "", a.neuron if ":" in a.neuron else a.neuron.upper()
     else:
         changes = _changes(a.set, _CHANGEABLE)

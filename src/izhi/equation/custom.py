@@ -166,7 +166,7 @@ def _register(model: NeuronModel) -> None:
             coefficients=tuple(Coefficient(n, "1", *model.bounds.get(n, ())) for n in model.parameters),
             presets={model.reference: model.spec()},
             operations=(counted["*"] + counted["/"], counted["+"] + counted["-"]),
-            executors={"torch": "izhi.neurons.custom:CustomNeuron"},
+            executors={"torch": "izhi.neurons.custom:CustomNeuron", "nir": "izhi.exchange.custom:CODEC"},
         )
     )
 

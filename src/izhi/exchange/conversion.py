@@ -25,6 +25,7 @@ from izhi.exchange.builder import (
 from izhi.exchange.conventions import Library
 from izhi.exchange.graph import LinearGraph, Node
 from izhi.spec import NEURONS, FlattenSpec, NeuronSpec, PoolSpec, Shape, SynapseSpec
+from izhi.spec.neuron import load
 
 #: Neurons without weights before them, at most: each gets a weight of its own.
 _MAX_UNWEIGHTED = 4096
@@ -383,8 +384,11 @@ class NodeCodec(NamedTuple):
 
 
 def codecs() -> dict[str, NodeCodec]:
-    """By the name of the registered neuron."""
-    return {name: entry.load("nir") for name, entry in NEURONS.items() if "nir" in entry.executors}
+    """By the name of the registered neuron; those of the user's own share one."""
+    own: NodeCodec = load("izhi.exchange.custom:CODEC")
+    return {"module:name": own} | {
+        name: entry.load("nir") for name, entry in NEURONS.items() if "nir" in entry.executors
+    }
 
 
 def firing_kinds() -> set[str]:

@@ -128,11 +128,3 @@ def _write(neuron: neurons.Izhikevich, target: NodeTarget) -> tuple[nir.NIRNode,
 
 
 CODEC = NodeCodec(("Izhikevich",), _read, _write, contains_synapse=False)
-
-
-def register() -> None:
-    """Let ``nir.read`` make such nodes, as if the format had them."""
-    names: list[str] = nir.ir.__dict__["__all_ir"]
-    if "Izhikevich" not in names:
-        names.append("Izhikevich")
-    nir.ir.__dict__["Izhikevich"] = Izhikevich

@@ -80,9 +80,26 @@ def _reset_of(state: ConversionState, node: Node) -> tuple[ResetMode, bool]:
 
 
 def _write(neuron: LIF, target: NodeTarget) -> tuple[nir.NIRNode, Numbers]:
-    library, p = target.library, neuron.coefficients()
-    beta, threshold = (target.spread(x) for x in (p.beta, p.threshold))
+    p = neuron.coefficients()
     v_reset, metadata = _reset(neuron, target)
+    zeros = np.zeros(target.features)
+    node, factor = leaky_node(target, target.spread(p.beta), target.spread(p.threshold), v_reset, zeros)
+    node.metadata = metadata
+    return node, factor
+
+
+def leaky_node(
+    target: NodeTarget, beta: Numbers, threshold: Numbers, v_reset: Numbers, v_leak: Numbers
+) -> tuple[nir.NIRNode, Numbers]:
+    """The node of neurons that fire above a threshold, and the factor by which it multiplies its current.
+
+    Args:
+        target: context.
+        beta: decay of v in a step.
+        threshold, v_reset: relative to v_leak.
+        v_leak: v at rest.
+    """
+    library = target.library
     if library.fires_at_threshold:
         threshold = np.nextafter(threshold.astype(np.float32), np.inf, dtype=np.float32).astype(np.float64)
     if library.uniform:
@@ -90,25 +107,19 @@ def _write(neuron: LIF, target: NodeTarget) -> tuple[nir.NIRNode, Numbers]:
             if values.size and (values != values.ravel()[0]).any():
                 raise ExchangeError(f"{target.label} has a {name} for each neuron, which {library.name} has not")
     ones = np.ones(target.features)
-    common = {"v_threshold": threshold, "v_reset": v_reset}
+    common = {"v_threshold": threshold + v_leak, "v_reset": v_reset + v_leak}
     if (beta == 1).any():
         if not (beta == 1).all() or target.decay is not None:
             raise ExchangeError(
                 f"{target.label} has neurons that do not leak (beta 1) beside others, or behind a synapse"
             )
-        node: nir.NIRNode = nir.IF(r=ones / target.dt, **common)
-        factor = ones
-    else:
-        tau, r, factor = _membrane(target, beta)
-        common |= {"r": r, "v_leak": 0 * ones}
-        if target.decay is None:
-            node = nir.LIF(tau=tau, **common)
-        else:
-            tau_syn, w_in, gain = _synapse(target, target.decay)
-            factor = factor * gain
-            node = nir.CubaLIF(tau_syn=tau_syn * ones, tau_mem=tau, w_in=w_in * ones, **common)
-    node.metadata = metadata
-    return node, factor
+        return nir.IF(r=ones / target.dt, **common), ones
+    tau, r, factor = _membrane(target, beta)
+    common |= {"r": r, "v_leak": v_leak}
+    if target.decay is None:
+        return nir.LIF(tau=tau, **common), factor
+    tau_syn, w_in, gain = _synapse(target, target.decay)
+    return nir.CubaLIF(tau_syn=tau_syn * ones, tau_mem=tau, w_in=w_in * ones, **common), factor * gain
 
 
 def _membrane(target: NodeTarget, beta: Numbers) -> tuple[Numbers, Numbers, Numbers]:
@@ -146,12 +157,7 @@ def _reset(neuron: LIF, target: NodeTarget) -> tuple[Numbers, dict[str, Any]]:
             raise ExchangeError(
                 f"{target.label} has the reset {mode!r}, and {library.name} would make another of it; {fix}"
             )
-        warnings.warn(
-            f"{target.label} subtracts the threshold, for which NIR has no place: it is kept as metadata, and a reader"
-            " that ignores them resets v to 0",
-            LossWarning, stacklevel=6,
-        )  # fmt: skip
-        return zeros, {"reset": mode, "reset_delay": neuron.spec.reset_delay}
+        return zeros, subtraction(target, mode, neuron.spec.reset_delay)
     if library.name == "rockpool":
         raise ExchangeError(
             f"{target.label} resets v, and rockpool's neurons subtract the threshold; train with reset = soft"
@@ -160,6 +166,16 @@ def _reset(neuron: LIF, target: NodeTarget) -> tuple[Numbers, dict[str, Any]]:
     if library is not NIR and (value != 0).any():
         raise ExchangeError(f"{target.label} resets v to another value than 0, which {library.name} does not read")
     return value, {}
+
+
+def subtraction(target: NodeTarget, mode: str, is_late: bool) -> dict[str, Any]:
+    """Metadata of neurons that subtract the threshold; warns that NIR has no field for it."""
+    warnings.warn(
+        f"{target.label} subtracts the threshold, for which NIR has no place: it is kept as metadata, and a reader"
+        " that ignores them resets v to 0",
+        LossWarning, stacklevel=7,
+    )  # fmt: skip
+    return {"reset": mode, "reset_delay": is_late}
 
 
 CODEC = NodeCodec(("LIF", "IF", "CubaLIF"), _read, _write, contains_synapse=True)

@@ -25,10 +25,10 @@ def trace_sample(artifact: IntegerArtifact, dataset: Dataset, sample: int) -> Ou
 def neuron_trace(network: fixed.IntegerNetwork, trace: fixed.IntegerTrace, layer: int, neuron: int) -> simulation.Trace:
     """The trace of one neuron in values instead of integers, for ``plots.trace``; the first layer is 0."""
     own = network.layers[layer].neuron
-    states = (trace.current, trace.v, trace.u, trace.spikes)
-    current, v, u, spikes = (x[layer][:, 0, neuron].astype(np.float64) for x in states)
-    first, *others = own.formats.values()
-    unit = first.unit
+    current, spikes = (x[layer][:, 0, neuron].astype(np.float64) for x in (trace.current, trace.spikes))
+    states = {
+        name: trace.states[layer][:, k, 0, neuron] * form.unit for k, (name, form) in enumerate(own.formats.items())
+    }
+    (first, v), *others = states.items()
     time = np.arange(len(v), dtype=np.float64)
-    recovery = u * others[0].unit if others else None
-    return simulation.Trace(time, current * unit, v * unit, recovery, spikes, "")
+    return simulation.Trace(time, current * own.formats[first].unit, v, dict(others), spikes, "")

@@ -1,12 +1,12 @@
-"""Three neurons side by side: the biological Izhikevich model, the normalised one, and LIF."""
+"""Neurons side by side: the biological Izhikevich model, the normalised one, LIF, and one of the user's own."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -14,9 +14,11 @@ from bokeh.layouts import column
 from bokeh.models import ColumnDataSource, Range1d, Select, Slider
 from numpy.typing import NDArray
 
+from izhi.equation import NeuronModel
 from izhi.errors import IzhiError
 from izhi.explorer import widgets
 from izhi.neurons import LIF, Izhikevich
+from izhi.neurons.custom import CustomNeuron
 from izhi.neurons.simulation import pulse
 from izhi.spec import ORDERS, PATTERNS, PRESETS, IzhikevichParameters, preset
 
@@ -24,10 +26,13 @@ Numbers = NDArray[np.float64]
 
 #: When a constant current begins, ms or steps: as ``izhi simulate`` has it.
 _START = 10.0
+#: Name of the current's slider in a column whose other sliders are named by its neuron.
+_CURRENT = " I"
 _CONSTANT, _OWN = "constant current", "the pattern's own"
 #: Title, low, high, step and first value of each slider by its name, for each column. A preset with a value outside
 #: extends the slider.
-_SLIDERS: Mapping[str, Mapping[str, tuple[str, float, float, float, float]]] = {
+_Limits: TypeAlias = tuple[str, float, float, float, float]
+_SLIDERS: Mapping[str, Mapping[str, _Limits]] = {
     "biological": {
         "a": ("a (1/ms)", 0, 0.2, 0.001, 0), "b": ("b (1/ms)", -0.5, 0.5, 0.005, -0.5),
         "c": ("c (mV)", -80, -30, 0.5, -80), "d": ("d (mV/ms)", -5, 15, 0.05, -5),
@@ -52,28 +57,34 @@ def _slider(name: str, title: str, low: float, high: float, step: float, value: 
 
 
 class _Traces:
-    """Figures of v and of u over time, and what they show."""
+    """Figures of the states over time, and what they show."""
 
-    def __init__(self, name: str, *, in_mv: bool, recovers: bool) -> None:
-        self.over_time = ColumnDataSource({"time": [], "v": [], "u": [], "current": []}, name=f"{name}-trace")
+    def __init__(self, name: str, states: Sequence[str], *, in_mv: bool) -> None:
+        self._states = tuple(states)
+        columns = dict.fromkeys(("time", "current", "v", *states[1:]), ())
+        self.over_time = ColumnDataSource(columns, name=f"{name}-trace")
         self.spikes = ColumnDataSource({"time": [], "v": []}, name=f"{name}-spikes")
         time = "time (ms)" if in_mv else "time (steps)"
-        figure = widgets.chart(time, "v (mV)" if in_mv else "v", height=210)
+        figure = widgets.chart(time, "v (mV)" if in_mv else states[0], height=210)
         line = figure.line("time", "v", source=self.over_time, color=widgets.BLUE, line_width=1.5)
         widgets.point_out(figure, line, (time, "@time"), ("v", "@v{0.000}"), ("I", "@current{0.000}"))
         figure.scatter("time", "v", source=self.spikes, marker="triangle", size=7, color=widgets.ORANGE)
         self.figures = [figure]
-        if recovers:
-            below = widgets.chart(time, "u (mV/ms)" if in_mv else "u", height=150, x_range=figure.x_range)
-            below.line("time", "u", source=self.over_time, color=widgets.GREEN, line_width=1.5)
+        for state in states[1:]:
+            below = widgets.chart(time, f"{state} (mV/ms)" if in_mv else state, height=150, x_range=figure.x_range)
+            below.line("time", state, source=self.over_time, color=widgets.GREEN, line_width=1.5)
             self.figures.append(below)
 
-    def show(self, dt: float, current: Numbers, spikes: Numbers, v: Numbers, u: Numbers, threshold: float) -> None:
-        """Show a trace; spikes are drawn up to the threshold in every order of events."""
+    def show(self, dt: float, current: Numbers, spikes: Numbers, states: Sequence[Numbers], threshold: float) -> None:
+        """Show a trace; spikes are drawn up to the threshold, if it is finite, in every order of events."""
+        v, *others = states
         time, fired = dt * np.arange(len(v)), spikes > 0
-        drawn = np.where(fired, threshold, np.minimum(v, threshold))
-        self.over_time.data = {"time": time, "v": drawn, "u": u, "current": current}
-        self.spikes.data = {"time": time[fired], "v": np.full(int(fired.sum()), threshold)}
+        top = threshold if np.isfinite(threshold) else v
+        drawn = np.where(fired, top, np.minimum(v, threshold))
+        self.over_time.data = {
+            "time": time, "current": current, "v": drawn, **dict(zip(self._states[1:], others, strict=True)),
+        }  # fmt: skip
+        self.spikes.data = {"time": time[fired], "v": drawn[fired]}
 
 
 class _Plane:
@@ -113,13 +124,14 @@ class _Column:
     """A neuron: its controls, its figures, and the lines of code that reproduce them."""
 
     def __init__(
-        self, title: str, duration: Callable[[], float], *, in_mv: bool, recovers: bool, about: str = ""
-    ) -> None:
-        self._limits, self._duration, self._is_quiet = _SLIDERS[title], duration, False
+        self, title: str, limits: Mapping[str, _Limits], duration: Callable[[], float], states: Sequence[str], *,
+        in_mv: bool = False, about: str = "",
+    ) -> None:  # fmt: skip
+        self._limits, self._duration, self._is_quiet = limits, duration, False
         self.status, self.lines = widgets.text(f"{title}-status"), widgets.text(f"{title}-lines")
         self.sliders = {name: _slider(f"{title}-{name}", *values) for name, values in self._limits.items()}
-        self.traces = _Traces(title, in_mv=in_mv, recovers=recovers)
-        self.head = [widgets.text("", f"<h3>{title}</h3>{about}")]
+        self.traces = _Traces(title, states, in_mv=in_mv)
+        self.head = [widgets.text("", f"<h3>{escape(title)}</h3>{about}")]
         self.foot: list[Any] = []
 
     def arrange(self, *selects: Any) -> None:
@@ -159,7 +171,7 @@ class _Column:
         raise NotImplementedError
 
 
-def _traced(neuron: LIF | Izhikevich, current: Numbers) -> list[Numbers]:
+def _traced(neuron: LIF | Izhikevich | CustomNeuron, current: Numbers) -> list[Numbers]:
     """Spikes and states of a neuron under a current, in single precision."""
     with torch.no_grad():
         trace = neuron.trace(torch.from_numpy(current).float().reshape(-1, 1, 1))
@@ -175,7 +187,7 @@ class _IzhikevichColumn(_Column):
     """An Izhikevich neuron, biological or normalised; it begins with the preset ``usual``."""
 
     def __init__(self, title: str, unit: str, usual: str, duration: Callable[[], float]) -> None:
-        super().__init__(title, duration, in_mv=unit == "mV", recovers=True)
+        super().__init__(title, _SLIDERS[title], duration, ("v", "u"), in_mv=unit == "mV")
         self._amplitude = self.sliders["I"].value
         names = [name for name, p in PRESETS.items() if p.unit == unit]
 
@@ -217,7 +229,7 @@ class _IzhikevichColumn(_Column):
             PATTERNS[name].current() if own else pulse(amplitude, start=_START, stop=None, duration=duration, dt=p.dt)
         )
         spikes, v, u = _traced(Izhikevich(p, gain=1.0), current)
-        self.traces.show(p.dt, current, spikes, v, u, p.threshold)
+        self.traces.show(p.dt, current, spikes, (v, u), p.threshold)
         self.plane.show(p, float(current[-1]), spikes, v, u)
         settings = ", ".join(f"{k}={v!r}" for k, v in {**changes, **order}.items())
         made = f"izhi.preset({name!r})" + (f".replace({settings})" if settings else "")
@@ -237,14 +249,14 @@ class _IzhikevichColumn(_Column):
 class _LIFColumn(_Column):
     def __init__(self, title: str, duration: Callable[[], float]) -> None:
         about = "<p>It has no u: v decays at one rate, and a spike subtracts the threshold.</p>"
-        super().__init__(title, duration, in_mv=False, recovers=False, about=about)
+        super().__init__(title, _SLIDERS[title], duration, ("v",), about=about)
         self.arrange()
 
     def _run(self, duration: float) -> tuple[int, list[str], list[str]]:
         beta, threshold, amplitude = self._values().values()
         current = pulse(amplitude, start=_START, stop=None, duration=duration, dt=1.0)
         spikes, v = _traced(LIF(beta, threshold), current)
-        self.traces.show(1.0, current, spikes, v, np.zeros_like(v), threshold)
+        self.traces.show(1.0, current, spikes, (v,), threshold)
         python = ["import torch, izhi", f"neuron = izhi.LIF(beta={beta!r}, threshold={threshold!r})",
                   *_constant(len(current), 1.0, amplitude), "spikes, v = neuron.trace(current)"]  # fmt: skip
         command = ["izhi", "simulate", "lif", "--current", repr(amplitude), "--duration", f"{len(current):g}",
@@ -252,10 +264,48 @@ class _LIFColumn(_Column):
         return int(spikes.sum()), python, command
 
 
-class NeuronPage:
-    """The tab of neurons."""
+class _CustomColumn(_Column):
+    """A neuron that ``@izhi.neuron`` made."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: NeuronModel, duration: Callable[[], float]) -> None:
+        self._model = model
+        limits = {name: (name, *self._range(name), value) for name, value in model.parameters.items()}
+        limits[_CURRENT] = ("I", -1, 2, 0.005, 0.1)
+        super().__init__(model.reference, limits, duration, model.states)
+        self.arrange()
+
+    def _range(self, name: str) -> tuple[float, float, float]:
+        """The lowest and highest value of a parameter's slider, and its step."""
+        value = self._model.parameters[name]
+        span = 2 * abs(value) or 1.0
+        low, high = self._model.bounds.get(name, (value - span, value + span))
+        low, high = max(low, value - 10 * span), min(high, value + 10 * span)
+        return low, high, (high - low) / 400
+
+    def _run(self, duration: float) -> tuple[int, list[str], list[str]]:
+        values, reference = self._values(), self._model.reference
+        amplitude = values.pop(_CURRENT)
+        changes: dict[str, Any] = {k: value for k, value in values.items() if value != self._model.parameters[k]}
+        current = pulse(amplitude, start=_START, stop=None, duration=duration, dt=1.0)
+        spikes, *states = _traced(self._model(**changes), current)
+        self.traces.show(1.0, current, spikes, states, values.get("threshold", np.inf))
+        module, _, name = reference.partition(":")
+        settings = ", ".join(f"{k}={v!r}" for k, v in changes.items())
+        python = ["import torch", f"from {module} import {name}", f"neuron = {name}({settings})",
+                  *_constant(len(current), 1.0, amplitude), "spikes, *states = neuron.trace(current)"]  # fmt: skip
+        command = ["izhi", "simulate", reference, "--current", repr(amplitude), "--duration", f"{len(current):g}"]
+        command += ["--set", ",".join(f"{k}={v!r}" for k, v in changes.items())] if changes else []
+        return int(spikes.sum()), python, command
+
+
+class NeuronPage:
+    """The tab of neurons.
+
+    Args:
+        own: a neuron of the user's own beside the others.
+    """
+
+    def __init__(self, own: NeuronModel | None = None) -> None:
         about = widgets.text(
             "",
             "<p>Currents begin after 10 ms (or steps). Traces are computed in single precision, as networks are. The"
@@ -272,6 +322,8 @@ class NeuronPage:
             "normalised": _IzhikevichColumn("normalised", "1", "normalized", lasting),
             "LIF": _LIFColumn("LIF", lasting),
         }
+        if own is not None:
+            self.columns = {own.reference: _CustomColumn(own, lasting), **self.columns}
         for one in self.columns.values():
             self.duration.on_change("value", lambda attribute, old, new, one=one: one.update())
         views = [one.view for one in self.columns.values()]

@@ -25,6 +25,7 @@ from tornado.ioloop import IOLoop
 from tornado.routing import AnyMatches, Matcher, Rule, RuleRouter
 
 from izhi import files
+from izhi.equation import NeuronModel
 from izhi.errors import DeviceError
 from izhi.explorer.devices import DevicesPage
 from izhi.explorer.neuron import NeuronPage
@@ -44,12 +45,12 @@ _TEMPLATE = """
 """
 
 
-def fill(document: Document, folder: Path) -> None:
-    """Put the page of a folder into a document."""
+def fill(document: Document, folder: Path, own: NeuronModel | None = None) -> None:
+    """Put the page of a folder, and of a neuron of the user's own, into a document."""
     document.title = "Izhi explorer"
     document.template = Template(_TEMPLATE)
     pages = {
-        "Neuron": NeuronPage().view,
+        "Neuron": NeuronPage(own).view,
         "Runs": RunsPage(document, folder).view,
         "Devices": DevicesPage(document, folder).view,
     }
@@ -100,12 +101,13 @@ class Explorer:
             self.server.stop()
 
 
-def prepare(folder: Path, port: int = 0) -> Explorer:
+def prepare(folder: Path, port: int = 0, own: NeuronModel | None = None) -> Explorer:
     """A server of the page of a folder.
 
     Args:
         folder: folder of runs and artifacts; no file outside it is opened, but data sets that the data root holds.
         port: its port; 0 for a free one.
+        own: a neuron of the user's own, shown beside the others.
 
     Raises:
         FileError: if the folder cannot be read.
@@ -124,7 +126,7 @@ def prepare(folder: Path, port: int = 0) -> Explorer:
         ) from None
     listening.setblocking(False)
     bound: int = listening.getsockname()[1]
-    applications = {"/": Application(FunctionHandler(lambda document: fill(document, folder)))}
+    applications = {"/": Application(FunctionHandler(lambda document: fill(document, folder, own)))}
     page = BokehTornado(applications, extra_websocket_origins=[f"{name}:{bound}" for name in _HERE])
     answering = HTTPServer(RuleRouter([Rule(_FromHere(bound), page), Rule(AnyMatches(), _refuse)]))
     answering.add_socket(listening)
@@ -132,9 +134,11 @@ def prepare(folder: Path, port: int = 0) -> Explorer:
     return Explorer(f"http://{_HERE[0]}:{bound}/", loop, BaseServer(loop, page, answering))
 
 
-def explore(folder: Path, port: int, *, opens: bool, report: Callable[[str], None]) -> None:
+def explore(
+    folder: Path, port: int, *, own: NeuronModel | None = None, opens: bool, report: Callable[[str], None]
+) -> None:
     """Serve the page of a folder until somebody interrupts it; ``report`` receives a line with its address."""
-    explorer = prepare(folder, port)
+    explorer = prepare(folder, port, own)
     report(f"explorer: {explorer.address}, of this machine alone; it opens nothing outside {folder}; Ctrl-C ends it")
     if opens:
         explorer.loop.add_callback(webbrowser.open, explorer.address)

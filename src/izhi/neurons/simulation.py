@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,14 +13,14 @@ from numpy.typing import NDArray
 from izhi.errors import SettingError
 from izhi.neurons import Izhikevich
 from izhi.neurons.neuron import NeuronLayer
-from izhi.spec import PATTERNS, IzhikevichParameters
+from izhi.spec import PATTERNS, IzhikevichParameters, entry_of
 
 Numbers: TypeAlias = NDArray[np.number]
 
 
 @dataclass(frozen=True)
 class Trace:
-    """The trace of one neuron: times in ms (or steps), current, v, u and spikes per step.
+    """The trace of one neuron: times in ms (or steps), current, v, other states by name, and spikes per step.
 
     Spikes are drawn up to the threshold; without one, v is drawn as it is.
     """
@@ -27,10 +28,15 @@ class Trace:
     time: Numbers
     current: Numbers
     v: Numbers
-    u: Numbers | None
+    others: Mapping[str, Numbers]
     spikes: Numbers
     unit: str
     threshold: float | None = None
+
+    @property
+    def u(self) -> Numbers | None:
+        """The second state; None for a neuron of one."""
+        return next(iter(self.others.values()), None)
 
     @property
     def spike_times(self) -> Numbers:
@@ -46,16 +52,16 @@ def run_neuron(neuron: NeuronLayer[Any, Any], current: NDArray[np.float64], dt: 
     """A neuron under current (T,), in double precision; dt in ms for its times, or 1 for steps."""
     with torch.no_grad():
         trace = neuron.trace(torch.from_numpy(current).reshape(-1, 1, 1))
-        threshold = float(neuron.coefficients().threshold)
-    spikes, v, *u = (x.flatten().numpy() for x in trace)
+        threshold = getattr(neuron.coefficients(), "threshold", None)
+    spikes, v, *others = (x.flatten().numpy() for x in trace)
     return Trace(
         time=np.arange(len(current)) * dt,
         current=current,
         v=v,
-        u=u[0] if u else None,
+        others=dict(zip(entry_of(neuron.kind).states[1:], others, strict=True)),
         spikes=spikes,
         unit=neuron.unit_of_v,
-        threshold=threshold,
+        threshold=None if threshold is None else float(threshold),
     )
 
 

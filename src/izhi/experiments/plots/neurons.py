@@ -26,20 +26,19 @@ def _draw_v(axes: Axes, trace: Trace, width: float) -> None:
 
 
 def trace(t: Trace, title: str) -> Figure:
-    """Current, v, u and spikes of one neuron over time."""
-    rows = 3 if t.u is None else 4
-    heights = [0.35, 2.2, 1.0, 0.8] if t.u is not None else [0.35, 2.2, 0.8]
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    grid = figure.subplots(rows, 1, sharex=True, gridspec_kw={"height_ratios": heights})
+    """Current, states and spikes of one neuron over time."""
+    heights = [0.35, 2.2, *[1.0] * len(t.others), 0.8]
+    figure = Figure(figsize=(8, 4 + max(1, len(t.others))), layout="constrained")
+    grid = figure.subplots(len(heights), 1, sharex=True, gridspec_kw={"height_ratios": heights})
     biological = t.unit == "mV"
     grid[0].eventplot([t.spike_times], colors="black", linelengths=0.8)
     grid[0].set_yticks([])
     grid[0].set_ylabel("spikes", rotation=0, ha="right", va="center")
     _draw_v(grid[1], t, 1.1)
     grid[1].set_ylabel("v (mV)" if biological else "v")
-    if t.u is not None:
-        grid[2].plot(t.time, t.u, color=COLOURS[1], lw=1.1)
-        grid[2].set_ylabel("u (mV/ms)" if biological else "u")
+    for axes, (name, values) in zip(grid[2:], t.others.items(), strict=False):
+        axes.plot(t.time, values, color=COLOURS[1], lw=1.1)
+        axes.set_ylabel(f"{name} (mV/ms)" if biological else name)
     grid[-1].plot(t.time, t.current, color=COLOURS[2], lw=1.1)
     grid[-1].set_ylabel("I (mV/ms)" if biological else "I")
     grid[-1].set_xlabel("time (ms)" if biological else "time (steps)")
