@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -26,6 +27,13 @@ from izhi.hardware.core.simulated import SimulatedCore
 from izhi.hardware.devices.core import CoreDevice
 from izhi.hardware.fixed import run
 
+#: From Amaranth's netlist to plain Verilog, of which no simulator warns. A multiplexer of many inputs would become a
+#: function, whose name Icarus Verilog refuses; operands get the width of their result; a net that several cells drive
+#: is split, since Verilator evaluates whole nets.
+_PASSES = (
+    f'proc; memory_collect; pmuxtree; techmap -map "{Path(__file__).with_name("widths.v")}"; opt_clean;'
+    " splitnets -driver; opt_clean -purge"
+)
 #: Cells of Xilinx devices, in shares of a resource. A cell of distributed memory takes so many look-up tables.
 _CELLS = {
     "RAMB36": {"RAMB36E1": 1.0, "RAMB36E2": 1.0, "RAMB18E1": 0.5, "RAMB18E2": 0.5},
@@ -111,9 +119,7 @@ def sources(artifact: IntegerArtifact, shape: CoreShape) -> dict[str, str]:
 def emit(shape: CoreShape) -> str:
     """Verilog of a core; the module ``izhi`` is the block of AXI."""
     core = AxiCore(shape)
-    inner = yosys.convert(
-        core, "izhi_core", "proc; memory_collect; opt_clean", "write_verilog -norename -noattr {file}"
-    )
+    inner = yosys.convert(core, "izhi_core", _PASSES, "write_verilog -norename -noattr {file}")
     ports, wires = [], []
     for name, member in core.signature.members.items():
         width = len(cast(Any, getattr(core, name)))
