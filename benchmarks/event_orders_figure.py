@@ -30,7 +30,9 @@ def events(order: EventOrder) -> list[str]:
     size = "" if order.substeps == 1 else ", ½ dt"
     found = [spike] if order.spike_on == "old v" else []
     found += [reset] if order.reset == "before" else []
-    found += [f"v{size}", *([f"u{size}"] if order.u_from == "old v" else [])] * order.substeps
+    is_one_step = order.u_from == "old v" and order.substeps == 1
+    of_substep = ["v and u"] if is_one_step else [f"v{size}", *([f"u{size}"] if order.u_from == "old v" else [])]
+    found += of_substep * order.substeps
     found += ["u"] if order.u_from == "new v" else []
     found += [spike] if order.spike_on == "new v" else []
     return found + ([reset] if order.reset == "after" else [])
@@ -41,7 +43,7 @@ def draw_events(axes: Axes) -> None:
         x = 0.0
         axes.plot([-0.15, 7.4], [row, row], color="0.75", lw=1, zorder=0)
         for text in events(order):
-            width = 0.62 if len(text) < 3 else 0.85 if "½" in text else 1.35
+            width = 0.62 if len(text) < 3 else 0.85 if text[0] in "uv" else 1.35
             colour = COLOURS[text.split()[0].rstrip(",")]
             axes.add_patch(
                 FancyBboxPatch(
@@ -83,7 +85,7 @@ def draw_traces(axes: Axes) -> None:
 
 
 def main(out: str) -> None:
-    figure = Figure(figsize=(8.5, 8), layout="constrained")
+    figure = Figure(figsize=(8.5, 9), layout="constrained")
     above, below = figure.subplots(2, 1, height_ratios=(1, 1.5))
     draw_events(above)
     draw_traces(below)

@@ -539,6 +539,7 @@ def test_state_dict_is_that_of_a_plain_neuron():
         ({"inhibition": True}, "inhibition is True"),
         ({"learn": ["threshold"]}, "learn_threshold=True"),
         ({"parameters": "RZZ"}, "unknown neuron preset"),
+        ({"parameters": izhi.preset("adlif").replace(reset="smooth")}, "whose third state a snntorch.SpikingNeuron"),
     ],
 )
 def test_options_without_meaning(options, message):

@@ -26,7 +26,7 @@ from torch.jit._trace import TracerWarning
 from izhi import kernels
 from izhi.errors import SettingError, ShapeError
 from izhi.exchange.modules import convert
-from izhi.kernels import Coefficients, StepSettings
+from izhi.kernels import Coefficients, SmoothCoefficients, StepSettings
 from izhi.kernels.tracing import is_in_trace, is_traced
 from izhi.neurons import Izhikevich as IzhikevichLayer
 from izhi.neurons.neuron import check_current, names_in
@@ -83,7 +83,7 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
 
     Raises:
         SettingError: for options without a meaning for this neuron: threshold (the preset's),
-            reset_mechanism (v ← c, u ← u + d is the model's own) and inhibition.
+            reset_mechanism (the parameters have a reset) and inhibition; for the reset "smooth".
         TypeError: if mem or u is passed with ``init_hidden``, as in snnTorch.
     """
 
@@ -99,7 +99,7 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
     ) -> None:  # fmt: skip
         for name, reason in (
             ("threshold", "it is the preset's; use parameters.replace(threshold=…)"),
-            ("reset_mechanism", "an Izhikevich neuron resets v to c and adds d to u"),
+            ("reset_mechanism", "an Izhikevich neuron resets v to c, or by parameters.replace(reset=…)"),
             ("inhibition", "use a layer of its own"),
         ):
             if options.get(name):
@@ -108,6 +108,11 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
             raise SettingError("learn names 'threshold', expected learn_threshold=True instead")
         layer = IzhikevichLayer(parameters, learn=learn, gain=gain, jacobian_limit=jacobian_limit, kernel=kernel)
         p = layer.base_parameters
+        if p.reset == "smooth":
+            raise SettingError(
+                "reset is 'smooth', whose third state a snntorch.SpikingNeuron does not have; choose value, subtract or"
+                " none, or izhi.Izhikevich"
+            )
         if options.get("spike_grad") is None:
             options["spike_grad"] = SURROGATE
         SpikingNeuron.__init__(self, threshold=p.threshold, reset_mechanism="none", **options)
@@ -152,7 +157,7 @@ class Izhikevich(SLSTM):  # type: ignore[misc]
         factor = _number(self.graded_spikes_factor, traced)
         return spk if isinstance(factor, float) and factor == 1 else spk * factor, mem, u
 
-    def _coefficients(self, traced: bool) -> Coefficients:
+    def _coefficients(self, traced: bool) -> Coefficients | SmoothCoefficients:
         """The coefficients now in use, of which the threshold is snnTorch's."""
         threshold = _number(self.threshold, traced)
         fixed = self._fixed

@@ -45,9 +45,12 @@ def check(make, kernel, *inputs, learns):
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("order", ORDERS)
 @few
-@given(INPUTS, st.sampled_from(["normalized", "RS"]), st.sampled_from([1.0, 1e30]), st.booleans())
-def test_izhikevich(kernel, order, current, name, gain, learns):
-    p = preset(name).replace(order=order)
+@given(
+    INPUTS, st.sampled_from(["normalized", "RS"]), st.sampled_from([1.0, 1e30]), st.booleans(),
+    st.sampled_from(["value", "subtract", "none", "smooth"]),
+)  # fmt: skip
+def test_izhikevich(kernel, order, current, name, gain, learns, reset):
+    p = preset(name).replace(order=order, reset=reset)
     check(lambda kernel: Izhikevich(p, gain=gain, kernel=kernel), kernel, current, None, learns=learns)
 
 

@@ -14,7 +14,7 @@ import torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 from snntorch import surrogate as theirs
 
-from izhi import LIF, IzhiError, Izhikevich, preset
+from izhi import LIF, IzhiError, Izhikevich, IzhikevichParameters, preset
 from izhi.errors import SlowKernelWarning
 from izhi.kernels import Synapse, SynapticInput, rate
 from izhi.network.connections import CONNECTIONS, ExponentialSynapse, Linear
@@ -157,6 +157,35 @@ def test_every_coefficient_has_its_gradient(kernel, order, per_neuron, shape, na
             for row, parameter in zip(spread, neuron.learned.values(), strict=True):
                 parameter.data *= row
         return neuron
+
+    assert_same(make, drive, kernel, 5e-4)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("reset", ["subtract", "none", "smooth"])
+@settings(quick, max_examples=2)
+@given(
+    shape=shapes, coupled=st.booleans(), learns=st.booleans(), per_neuron=st.booleans(), synapse=st.booleans(),
+    biased=st.booleans(), seed=st.integers(0, 2**31),
+)  # fmt: skip
+def test_resets_of_resonators_equal_the_reference(
+    kernel, order, reset, shape, coupled, learns, per_neuron, synapse, biased, seed
+):
+    torch.manual_seed(seed)
+    shape = shape_for(kernel, shape)
+    p = IzhikevichParameters(
+        a1=0.05, a2=-0.04, a3=-0.4, a4=0.0, b1=0.4, b2=-0.04, b3=0.0, c=-0.2, d=0.1, threshold=0.5, order=order,
+        reset=reset, surrogate_span=0.6,
+    )  # fmt: skip
+    conductance = torch.rand(shape) * 0.1 if coupled else None
+    drive = drive_of(torch.randn(shape) * 0.5, conductance, synapse, biased)
+    learned = [name for name in p.coefficients if name not in p.unused] if learns else []
+
+    def make(kernel):
+        torch.manual_seed(seed)
+        size, spread = (shape[2], 0.02) if learns and per_neuron else (None, 0.0)
+        return Izhikevich(p, learn=learned, parameter_shape=size, spread=spread, kernel=kernel)
 
     assert_same(make, drive, kernel, 5e-4)
 
@@ -487,6 +516,7 @@ from izhi.kernels.plan import Plan, StepForm
 from izhi import ORDERS
 from izhi.neurons import surrogate
 cases = [(izhikevich(ORDERS[name]), False) for name in ("fpga-ip", "s2nn")]
+cases += [(izhikevich(ORDERS["fpga-ip"], "subtract"), True), (izhikevich(ORDERS["simultaneous"], "smooth"), False)]
 cases += [(lif(reset, False), False) for reset in ("subtract", "value")]
 cases += [(lif("soft", delay), False) for delay in (True, False)] + [(lif("soft", True), True)]
 cases += [(izhikevich(ORDERS["fpga-ip"]), True), (lif("subtract", True), True), (lif("value", True), True)]
@@ -508,7 +538,7 @@ for equation, quantized in cases:
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert len(done.stdout.split()) == 20
+    assert len(done.stdout.split()) == 24
 
 
 @pytest.mark.gpu

@@ -69,7 +69,10 @@ def drives(layer: Layer, spikes: PackedSpikes, whole: bool) -> tuple[Tensor, tup
 
 
 #: Dynamics, what is learned, a synapse, a bias: kernels are compiled for each, which takes seconds.
-PLANS = [("fpga-ip", "none", False, True), ("izhikevich-2004", "all", True, True), ("subtract", "all", True, False)]
+PLANS = [
+    ("fpga-ip", "none", False, True), ("izhikevich-2004", "all", True, True), ("subtract", "all", True, False),
+    ("smooth", "all", False, True),
+]  # fmt: skip
 REST = [
     *((order, learn, False, True) for order in ORDERS for learn in ("none", "gain", "all")),
     *((order, "all", True, True) for order in ORDERS),
@@ -94,6 +97,9 @@ def test_a_layer_by_one_kernel_is_that_by_two(
         names = {"none": (), "gain": ("gain",), "all": ("a1", "a", "c", "d", "threshold", "gain")}[learn]
         parameters = preset("normalized").replace(order=kind)
         neuron: nn.Module = Izhikevich(parameters, learn=names, parameter_shape=outputs if learn == "all" else None)
+    elif kind == "smooth":
+        parameters = preset("adlif").replace(order="simultaneous", reset=kind)
+        neuron = Izhikevich(parameters, learn="a2,q_decay,q_damping,threshold", parameter_shape=outputs)
     else:
         neuron = LIF(reset=kind, learn=() if learn == "none" else ("beta", "threshold"))
     connection = Linear(

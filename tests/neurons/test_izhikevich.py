@@ -2,65 +2,88 @@
 
 import json
 import math
+import pickle
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
 import torch
 
 import izhi
-from izhi import IzhiError, Izhikevich, IzhikevichState, preset
+from izhi import IzhiError, Izhikevich, IzhikevichParameters, IzhikevichState, preset
 from izhi.equation import izhikevich
+from izhi.equation.emit import PYTHON, statements
+from izhi.equation.equation import recorded
+from izhi.equation.literature import balanced_resonate_and_fire
 from izhi.kernels import SynapticInput, torch_step
 from izhi.spec import ORDERS
 
 
 def by_hand(p, current):
-    """The five orders as their sources write them, in plain Python numbers."""
-    v, u, out = p.v0, p.u0, []
+    """The six orders as their sources write them, in plain Python numbers, with every reset."""
+    v, u, q, out = p.v0, p.u0, 0.0, []
+    keeps_v, is_smooth = p.reset in ("none", "smooth"), p.reset == "smooth"
 
     def dv(v, u, i):
-        return p.a1 * v * v + p.a2 * v + p.a3 * u + p.a4 + p.gain * i
+        return p.a1 * v * v + p.a2 * v + p.a3 * u + p.a4 + p.gain * i - is_smooth * p.q_damping * q * v
 
     def du(v, u):
-        return p.b1 * v + p.b2 * u + p.b3
+        return p.b1 * v + p.b2 * u + p.b3 - is_smooth * p.q_damping * q * u
+
+    def after_spike(v, u):
+        if is_smooth:
+            return v, u
+        return {"value": p.c, "subtract": v - (p.threshold - p.c), "none": v}[p.reset], u + p.d
+
+    def is_above(v):
+        return v >= p.threshold + is_smooth * q
 
     for i in current:
+        if p.order in ("fpga-ip", "izhikevich"):
+            spike = is_above(v)
+            q = p.q_decay * q + spike
         if p.order == "fpga-ip":
-            spike = v >= p.threshold
             if spike:
-                v, u = p.c, u + p.d
-            else:
+                v, u = after_spike(v, u)
+            if not spike or keeps_v:
                 v = v + p.dt * dv(v, u, i)
                 u = u + p.dt * du(v, u)
         elif p.order == "izhikevich":
-            spike = v >= p.threshold
             if spike:
-                v, u = p.c, u + p.d
+                v, u = after_spike(v, u)
             v = v + p.dt / 2 * dv(v, u, i)
             v = v + p.dt / 2 * dv(v, u, i)
             u = u + p.dt * du(v, u)
         elif p.order == "izhikevich-2004":
             v = v + p.dt * dv(v, u, i)
             u = u + p.dt * du(v, u)
-            spike = v >= p.threshold
+            spike = is_above(v)
             if spike:
-                v, u = p.c, u + p.d
+                v, u = after_spike(v, u)
         elif p.order == "s2nn":
-            if v < p.threshold:
+            fired = v >= p.threshold
+            if fired:
+                v, u = after_spike(v, u)
+            if not fired or keeps_v:
                 for _ in range(2):
                     v, u = v + p.dt / 2 * dv(v, u, i), u + p.dt / 2 * du(v, u)
                     v = min(v, p.limits[1])
-            else:
-                v, u = p.c, u + p.d
-            spike = v >= p.threshold
+            spike = is_above(v)
         elif p.order == "snntorch":
             if v >= p.threshold:
-                v, u = p.c, u + p.d
+                v, u = after_spike(v, u)
             v = v + p.dt * dv(v, u, i)
             u = u + p.dt * du(v, u)
-            spike = v >= p.threshold
-        out.append((float(spike), v, u))
+            spike = is_above(v)
+        elif p.order == "simultaneous":
+            v, u = v + p.dt * dv(v, u, i), u + p.dt * du(v, u)
+            spike = is_above(v)
+            if spike:
+                v, u = after_spike(v, u)
+        if p.order not in ("fpga-ip", "izhikevich"):
+            q = p.q_decay * q + spike
+        out.append((float(spike), v, u, q)[: 4 if is_smooth else 3])
     return np.array(out).T
 
 
@@ -77,6 +100,114 @@ def test_order_follows_its_source(order, name):
     assert expected[0].sum() >= 3
     np.testing.assert_array_equal(got[0], expected[0])
     np.testing.assert_allclose(got[1:], expected[1:], rtol=1e-9, atol=1e-9)
+
+
+#: r = 0.97 and an angle of 0.5 a step: what is left of an impulse after a period is about a half.
+RESONATOR = IzhikevichParameters(
+    a1=0.0, a2=-0.03, a3=-0.48, a4=0.0, b1=0.48, b2=-0.03, b3=0.0, c=-0.5, d=0.2, threshold=0.5
+)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("reset", ["subtract", "none", "smooth"])
+def test_reset_follows_its_equation(order, reset):
+    p = RESONATOR.replace(order=order, reset=reset, q_damping=0.05)
+    current = np.random.default_rng(1).normal(0, 0.5, 120)
+    trace = Izhikevich(p).trace(torch.from_numpy(current).reshape(-1, 1, 1))
+    got, expected = np.array([x.flatten().numpy() for x in trace]), by_hand(p, current)
+    assert expected[0].sum() >= 5
+    np.testing.assert_array_equal(got[0], expected[0])
+    np.testing.assert_allclose(got[1:], expected[1:], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("kernel", ["reference", "cpu"])
+@pytest.mark.parametrize("omega", [5.0, 50.0])
+def test_smooth_reset_is_balanced_resonate_and_fire(kernel, omega):
+    """v ← v + δ(b·v − ω·u + I), u ← u + δ(ω·v + b·u), b = p − b′ − q, in the simultaneous order with dt = 1."""
+    delta, offset = 0.01, 0.5
+    divergence = (math.sqrt(1 - (delta * omega) ** 2) - 1) / delta
+    p = IzhikevichParameters(
+        a1=0.0, a2=delta * (divergence - offset), a3=-delta * omega, a4=0.0, b1=delta * omega,
+        b2=delta * (divergence - offset), b3=0.0, c=0.0, d=0.0, threshold=1.0, gain=delta, order="simultaneous",
+        reset="smooth", q_decay=0.9, q_damping=delta,
+    )  # fmt: skip
+    theirs = balanced_resonate_and_fire(omega=omega, offset=offset, divergence=divergence, step=delta, kernel=kernel)
+    current = 30 * torch.randn(200, 3, 8, generator=torch.Generator().manual_seed(0)) + 20
+    results = []
+    for neuron in (Izhikevich(p, jacobian_limit=math.inf, kernel=kernel), theirs):
+        leaf = current.clone().requires_grad_()
+        spikes, state = neuron(leaf)
+        weight = torch.linspace(-1, 1, spikes.numel()).view(spikes.shape)
+        ((spikes * weight).sum() + sum(0.01 * x.sum() for x in state[:3])).backward()
+        results.append([x.detach() for x in (spikes, *state[:3], leaf.grad)])
+    (spikes, *ours), (expected, *known) = results
+    assert expected.sum() > 200
+    assert torch.equal(spikes, expected)
+    for x, y in zip(ours, known, strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-5 * float(y.abs().max()))
+
+
+def test_the_value_reset_records_the_step_of_before():
+    """The operations of each order, by a hash of their text: kernels of published runs are compiled from them."""
+    texts = []
+    for order in list(ORDERS.values())[:5]:
+        step = recorded(izhikevich(order))
+        texts.append(statements(step.results, PYTHON, step.names))
+    assert sha256(repr(texts).encode()).hexdigest()[:16] == "a1e131806f41aa05"
+
+
+def test_equations_of_the_same_arguments_are_one_object():
+    order = ORDERS["fpga-ip"]
+    assert izhikevich(order) is izhikevich(order, "value") is izhikevich(order, reset="value")
+    assert pickle.loads(pickle.dumps(izhikevich(order, "smooth"))) is izhikevich(order, "smooth")
+
+
+def test_the_width_of_the_surrogate_is_free_of_c():
+    """A wider span gives a wider, flatter surrogate, and changes no spike."""
+    current, grads = torch.full((1, 1, 1), 0.3), []
+    for span in (None, RESONATOR.threshold - RESONATOR.c, 0.1):
+        p, leaf = RESONATOR.replace(surrogate_span=span, order="simultaneous"), current.clone().requires_grad_()
+        Izhikevich(p)(leaf)[0].sum().backward()
+        grads.append(leaf.grad.item())
+    x, slope = (0.3 - 0.5) / 0.1, 2.0
+    assert grads[0] == grads[1]
+    assert grads[2] == pytest.approx(slope / 2 / (1 + (math.pi * slope / 2 * x) ** 2) / 0.1, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"reset": "zero"}, "reset is 'zero', which Izhikevich neurons do not have; choose value, which sets v to c"),
+        ({"reset": "soft"}, "reset is 'soft', which Izhikevich neurons do not have; choose subtract"),
+        ({"reset": "smoth"}, "unknown reset 'smoth'"),
+        ({"q_decay": 1.5}, "q_decay is 1.5, expected a decay from 0 to 1"),
+        ({"q_damping": -1.0}, "q_damping is -1.0, expected 0 or more"),
+        ({"surrogate_span": 0.0}, "surrogate_span is 0.0, expected a number above 0"),
+        ({"surrogate_span": math.nan}, "surrogate_span is nan, expected a finite number"),
+    ],
+)
+def test_wrong_resets(changes, message):
+    with pytest.raises(IzhiError, match=message):
+        RESONATOR.replace(**changes)
+
+
+def test_coefficients_of_another_reset_cannot_be_learned():
+    for reset, name in (("value", "q_decay"), ("none", "c"), ("smooth", "d")):
+        with pytest.raises(IzhiError, match=f"'{name}', which the reset '{reset}' has no use for"):
+            Izhikevich(RESONATOR.replace(reset=reset), learn=[name])
+    with pytest.raises(IzhiError, match="whose q rises by 1"):
+        RESONATOR.replace(reset="smooth").scaled(2.0)
+
+
+def test_the_refractory_coefficients_are_learned_within_bounds():
+    neuron = Izhikevich(RESONATOR.replace(reset="smooth"), learn="q_decay,q_damping")
+    spikes, state = neuron(torch.randn(60, 2, 5, generator=torch.Generator().manual_seed(0)))
+    assert spikes.sum() > 20
+    (state.v.sum() + state.q.sum()).backward()
+    assert all(x.grad.abs() > 0 for x in neuron.learned.values())
+    neuron.learned["q_decay"].data.fill_(2.0)
+    neuron.learned["q_damping"].data.fill_(-1.0)
+    assert [float(x) for x in neuron.coefficients()[-2:]] == [1.0, 0.0]
 
 
 def test_a_first_trace_of_the_fpga_order():

@@ -112,6 +112,8 @@ def _write(neuron: neurons.Izhikevich, target: NodeTarget) -> tuple[nir.NIRNode,
     order = ORDERS[neuron.base_parameters.order]
     if s.formats is not None or s.state_quant is not None:
         raise ExchangeError(f"{target.label} has quantised states, which NIR does not have; write the float network")
+    if neuron.base_parameters.reset != "value":
+        raise ExchangeError(f"{target.label} has the reset {neuron.base_parameters.reset!r}, which the node lacks")
     values = {
         **p._asdict(),
         "v0": start.v[0],

@@ -37,7 +37,6 @@ from izhi.network.connections import Connection
 from izhi.network.encoders import EventEncoder, RowEncoder, SeriesEncoder
 from izhi.network.synapses import ConductanceSynapse
 from izhi.seeds import Purpose, derive_seed
-from izhi.spec import entry_of
 from izhi.training import EVALUATION_BATCH
 
 #: What is counted over all samples.
@@ -227,10 +226,12 @@ def _counters(network: Network) -> dict[nn.Module, _Counter]:
     """Counters by module: layers, shortcuts that are connections, and the readout."""
     counters: dict[nn.Module, _Counter] = {}
     for layer in network.spiking:
-        entry, synapse = entry_of(layer.neuron.kind), layer.connection.synapse
+        neuron: Any = layer.neuron
+        # A quantised neuron counts as the float neuron does.
+        spec, synapse = getattr(neuron, "neuron", neuron).spec, layer.connection.synapse
         traces = 0 if synapse is None else 2 if isinstance(synapse, ConductanceSynapse) else 1
-        products, additions = (n + traces for n in entry.operations)
-        states = len(entry.states) + traces
+        products, additions = (n + traces for n in spec.operations)
+        states = len(spec.states) + traces
         counts = LayerCounts(layer.name, states=states, products=products, additions=additions)
         counters[layer] = _Counter(layer.connection, counts)
     in_layers = {id(layer.connection) for layer in network.spiking}

@@ -90,7 +90,7 @@ def _with_scores(
 def expect_ip(path: Path, e: Experiment) -> None:
     """Raise SettingError unless the IP runs an experiment's network."""
     ip, own = preset("hls-ip"), getattr(neuron_spec(e.neurons.neuron), "parameters", None)
-    if own is None or any(getattr(own, x) != getattr(ip, x) for x in (*COEFFICIENTS, "v0", "u0", "dt")):
+    if own is None or any(getattr(own, x) != getattr(ip, x) for x in (*COEFFICIENTS, "v0", "u0", "dt", "reset")):
         raise SettingError(
             f"{path} has the neuron {e.neurons.neuron!r}, expected 'hls-ip', the FPGA IP's: train with --neuron hls-ip"
         )

@@ -28,6 +28,7 @@ from .synaptic_input import (
     Coefficients as Coefficients,
     LIFCoefficients as LIFCoefficients,
     Memory as Memory,
+    SmoothCoefficients as SmoothCoefficients,
     SpikeGradient as SpikeGradient,
     StepSettings as StepSettings,
     Synapse as Synapse,

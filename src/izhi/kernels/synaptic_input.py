@@ -35,6 +35,24 @@ class Coefficients(NamedTuple):
     gain: Tensor | float
 
 
+class SmoothCoefficients(NamedTuple):
+    """The coefficients of the quadratic map with a refractory state q."""
+
+    a1: Tensor | float
+    a2: Tensor | float
+    a3: Tensor | float
+    a4: Tensor | float
+    b1: Tensor | float
+    b2: Tensor | float
+    b3: Tensor | float
+    c: Tensor | float
+    d: Tensor | float
+    threshold: Tensor | float
+    gain: Tensor | float
+    q_decay: Tensor | float
+    q_damping: Tensor | float
+
+
 class LIFCoefficients(NamedTuple):
     """The coefficients of LIF; floats, or tensors that broadcast over (B, N)."""
 

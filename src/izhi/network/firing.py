@@ -59,7 +59,7 @@ def firing_classes(neuron: Izhikevich) -> list[str]:
         gain = torch.as_tensor(neuron.current_coefficients().gain, dtype=torch.float64)
         steps = round(DURATION / p.dt)
         current = (STEP[p.unit] / gain).expand(steps, 1, *size)
-        spikes, _, _ = neuron.trace(current)
+        spikes, *_ = neuron.trace(current)
     fired = spikes[:, 0].flatten(1).numpy() > 0
     time = np.arange(len(fired), dtype=np.float64) * p.dt
     return [firing_class(time[fired[:, n]], DURATION) for n in range(fired.shape[1])]

@@ -13,12 +13,17 @@ from torch import Tensor
 
 from izhi.deprecation import renamed_arguments, renamed_attribute
 from izhi.equation import izhikevich
-from izhi.kernels import Coefficients, Memory
+from izhi.kernels import Coefficients, Memory, SmoothCoefficients
 from izhi.kernels.plan import Constants
 from izhi.neurons.neuron import NeuronLayer, as_shape, at_rest, clamp_straight_through, names_in, step_settings
 from izhi.neurons.state import Target, detach, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of
-from izhi.spec import COEFFICIENTS, ORDERS, IzhikevichParameters, IzhikevichSpec, MixtureSpec, preset
+from izhi.spec import ORDERS, IzhikevichParameters, IzhikevichSpec, MixtureSpec, preset
+
+#: Coefficients as kernels take them, by their names.
+_COEFFICIENTS: dict[tuple[str, ...], type[Coefficients | SmoothCoefficients]] = {
+    kind._fields: kind for kind in (Coefficients, SmoothCoefficients)
+}
 
 
 class IzhikevichState(NamedTuple):
@@ -37,14 +42,31 @@ class IzhikevichState(NamedTuple):
         return moved(self, target)
 
 
-class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
+class SmoothIzhikevichState(NamedTuple):
+    """v, u and the refractory state q of every neuron of the reset "smooth", as ``IzhikevichState``."""
+
+    v: Tensor
+    u: Tensor
+    q: Tensor
+    memory: Memory = Memory()
+
+    def detach(self) -> SmoothIzhikevichState:
+        """The same state without its history, see ``izhi.neurons.state.detach``."""
+        return detach(self)
+
+    def to(self, target: Target) -> SmoothIzhikevichState:
+        """The same state on another device or in another dtype."""
+        return moved(self, target)
+
+
+class Izhikevich(NeuronLayer[IzhikevichState | SmoothIzhikevichState, Coefficients | SmoothCoefficients]):
     """A layer of Izhikevich neurons.
 
         v' = a1·v² + a2·v + a3·u + a4 + gain·I,   u' = b1·v + b2·u + b3
         spike when v ≥ threshold;  after a spike v ← c, u ← u + d
 
-    integrated by Euler steps of dt in the event order of the preset (``ORDERS``): the step is
-    ``izhi.equation.izhikevich``. For the biological
+    integrated by Euler steps of dt in the event order of the preset (``ORDERS``), which may have another reset
+    (``IzhikevichParameters.reset``): the step is ``izhi.equation.izhikevich``. For the biological
     presets v is in mV, u and I in mV/ms, time in ms (Izhikevich 2003: v' = 0.04·v² + 5·v + 140 − u + I,
     u' = a·(b·v − u)). The normalised presets have no units.
 
@@ -52,7 +74,8 @@ class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
     I = current_scale·(W·s + bias): 200 mV/ms for a weighted sum of 1 where v is in mV, else 1.
 
     The backward pass replaces the derivative of the spike by a surrogate over
-    x = (v − threshold)/(threshold − c) and limits |∂v[t+1]/∂v[t]| to ``jacobian_limit``: the factor
+    x = (v − threshold)/(threshold − c), or over another ``surrogate_span``, and limits |∂v[t+1]/∂v[t]| to
+    ``jacobian_limit``: the factor
     1 + dt·(2·a1·v + a2) exceeds 1 along the upstroke of a spike, so gradients explode without it.
 
     Args:
@@ -114,16 +137,16 @@ class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
         order = ORDERS[p.order]
         constants = Constants(
             dt=p.dt, substep=p.dt / order.substeps, v_low=low, v_high=high, jacobian_limit=spec.jacobian_limit,
-            per_span=float(np.float32(1) / np.float32(p.threshold - p.c)),
+            per_span=float(np.float32(1) / np.float32(p.surrogate_width)),
         )  # fmt: skip
-        self.settings = step_settings(izhikevich(order), surrogate, constants)
+        self.settings = step_settings(izhikevich(order, p.reset), surrogate, constants)
         if spec.mixture is not None and spec.size is not None:
             self._mix(spec.mixture.members, torch.tensor(spec.mixture.counts(spec.size[0])))
         self._learn(spec.learn, self._initial)
 
     def _mix(self, members: Sequence[IzhikevichParameters], counts: Tensor) -> None:
         """Buffers (N,) of the coefficients and initial values in which the members of a mixture differ."""
-        for name in (*COEFFICIENTS, "v0", "u0"):
+        for name in (*self.base_parameters.coefficients, "v0", "u0"):
             each = [p.coefficient(name) for p in members]
             if len(set(each)) > 1:
                 self.register_buffer(f"mixed_{name}", torch.tensor(each).repeat_interleave(counts))
@@ -149,9 +172,11 @@ class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
         values: dict[str, object] = {
             name: [one.coefficient(name) for one in m.members] if m and f"mixed_{name}" in self._buffers
             else self._given(name)
-            for name in (*COEFFICIENTS, "v0", "u0") if name not in self.learned
+            for name in (*p.coefficients, "v0", "u0") if name not in self.learned
         }  # fmt: skip
         values.update(order=p.order, dt=float(p.dt), v_min=float(k.v_low), v_max=float(k.v_high))
+        if p.reset != "value":
+            values["reset"] = p.reset
         if m and self.parameter_shape:
             values["neurons"] = m.counts(self.parameter_shape[0])
         return values
@@ -160,18 +185,19 @@ class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
         """The scale of a learned coefficient, see the function of this name."""
         return parameter_scale(self.base_parameters, name)
 
-    def coefficients(self) -> Coefficients:
+    def coefficients(self) -> Coefficients | SmoothCoefficients:
         """The coefficients now in use for weighted spikes: floats, or tensors where they are learned.
 
         The gain is gain·current_scale, learned as one number.
 
         Learned values are clamped to stable dynamics (a1 ≥ 0, 0 ≤ a ≤ 1/dt, −1/dt ≤ b2 ≤ 0 or the preset's b2,
-        threshold ≥ c + 0.1·span), with the gradient of the value itself; b1 may change sign.
+        threshold ≥ c + 0.1·span, 0 ≤ q_decay ≤ 1, q_damping ≥ 0), with the gradient of the value itself; b1 may
+        change sign.
         """
         p = self.base_parameters
         if self.mixture is None and not self.learned:
             return _coefficients_of(p)
-        values: dict[str, Tensor | float] = {name: self._given(name) for name in COEFFICIENTS}
+        values: dict[str, Tensor | float] = {name: self._given(name) for name in p.coefficients}
         values.update({name: value for name, value in self.learned.items() if name in values})
         if "a" in self.learned or "b" in self.learned:
             a, b = -self._given("b2"), self._given("b1") / -self._given("b2")
@@ -191,26 +217,33 @@ class Izhikevich(NeuronLayer[IzhikevichState, Coefficients]):
                 values["threshold"] = threshold + (least - threshold).detach().clamp(min=0)
             elif isinstance(least, Tensor):
                 values["c"] = clamp_straight_through(self.learned["c"], -math.inf, threshold - 0.1 * p.span)
-        return Coefficients(**values)
+        for name, high in (("q_decay", 1.0), ("q_damping", math.inf)):
+            if name in self.learned:
+                values[name] = clamp_straight_through(self.learned[name], 0.0, high)
+        return _COEFFICIENTS[p.coefficients](**values)
 
-    def current_coefficients(self) -> Coefficients:
+    def current_coefficients(self) -> Coefficients | SmoothCoefficients:
         """The coefficients now in use for a current that no connection scales."""
         p, scale = self.coefficients(), self.base_parameters.current_scale
         return p if scale == 1 else p._replace(gain=p.gain / scale)
 
-    def initial_state(self, current_t: Tensor) -> IzhikevichState:
-        """The preset's v0 and u0 for every neuron of one step of current, (B, *features)."""
-        return IzhikevichState(at_rest(current_t, self._given("v0")), at_rest(current_t, self._given("u0")))
+    def initial_state(self, current_t: Tensor) -> IzhikevichState | SmoothIzhikevichState:
+        """The preset's v0 and u0 for every neuron of one step of current, (B, *features); q begins at 0."""
+        v, u = (at_rest(current_t, self._given(name)) for name in ("v0", "u0"))
+        if self.base_parameters.reset == "smooth":
+            return SmoothIzhikevichState(v, u, at_rest(current_t, 0.0))
+        return IzhikevichState(v, u)
 
     def extra_repr(self) -> str:
         p = self.base_parameters
-        return f"a2={p.a2:g}, c={p.c:g}, d={p.d:g}, threshold={p.threshold:g}, order={p.order!r}"
+        reset = "" if p.reset == "value" else f", reset={p.reset!r}"
+        return f"a2={p.a2:g}, c={p.c:g}, d={p.d:g}, threshold={p.threshold:g}, order={p.order!r}{reset}"
 
 
 @cache
-def _coefficients_of(p: IzhikevichParameters) -> Coefficients:
+def _coefficients_of(p: IzhikevichParameters) -> Coefficients | SmoothCoefficients:
     """The coefficients of a preset."""
-    return Coefficients(**{name: p.coefficient(name) for name in COEFFICIENTS})
+    return _COEFFICIENTS[p.coefficients](**{name: p.coefficient(name) for name in p.coefficients})
 
 
 def parameter_scale(p: IzhikevichParameters, name: str) -> float:

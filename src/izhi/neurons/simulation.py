@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from izhi.errors import SettingError
 from izhi.neurons import Izhikevich
 from izhi.neurons.neuron import NeuronLayer
-from izhi.spec import PATTERNS, IzhikevichParameters, entry_of
+from izhi.spec import PATTERNS, IzhikevichParameters
 
 Numbers: TypeAlias = NDArray[np.number]
 
@@ -58,7 +58,7 @@ def run_neuron(neuron: NeuronLayer[Any, Any], current: NDArray[np.float64], dt: 
         time=np.arange(len(current)) * dt,
         current=current,
         v=v,
-        others=dict(zip(entry_of(neuron.kind).states[1:], others, strict=True)),
+        others=dict(zip(neuron.settings.equation.states[1:], others, strict=True)),
         spikes=spikes,
         unit=neuron.unit_of_v,
         threshold=None if threshold is None else float(threshold),

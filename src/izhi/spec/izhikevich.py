@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, cast
 
 from izhi.errors import SettingError, unknown
 from izhi.spec.neuron import Coefficient, NeuronEntry, NeuronOptions, NeuronSpec, common_of_options, register
-from izhi.spec.parameters import COEFFICIENTS, LEARNABLE, IzhikevichParameters
+from izhi.spec.parameters import LEARNABLE, REFRACTORY, IzhikevichParameters
 from izhi.spec.presets import PRESETS, preset
 from izhi.spec.tables import Shape, Table, read, write
 
@@ -82,6 +82,10 @@ class IzhikevichSpec(NeuronSpec):
         for name in learn:
             if name not in LEARNABLE:
                 raise unknown("learnable coefficient", name, LEARNABLE)
+            if name in self.parameters.unused:
+                raise SettingError(
+                    f"learn names {name!r}, which the reset {self.parameters.reset!r} has no use for; leave it out"
+                )
             if name in ("a", "b") and ("b1" in learn or "b2" in learn):
                 raise SettingError(f"learn names {name!r} beside 'b1' or 'b2', expected one form only")
             if name in ("a", "b") and self.parameters.b2 == 0:
@@ -98,6 +102,17 @@ class IzhikevichSpec(NeuronSpec):
     @property
     def order(self) -> str | None:
         return self.parameters.order
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        return (*super().states, "q") if self.parameters.reset == "smooth" else super().states
+
+    @property
+    def operations(self) -> tuple[int, int]:
+        """Of the reset "smooth" four products and four additions more: q, and its damping of v and u."""
+        products, additions = super().operations
+        extra = 4 * (self.parameters.reset == "smooth")
+        return products + extra, additions + extra
 
     @property
     def gain(self) -> float:
@@ -147,7 +162,7 @@ class IzhikevichSpec(NeuronSpec):
             raise SettingError(f"order is {self.parameters.order!r}, expected 'fpga-ip', the one that hardware has")
 
     def table(self) -> Table:
-        whole = {**super().table(), "parameters": write(self.parameters), "jacobian_limit": self.jacobian_limit}
+        whole = {**super().table(), "parameters": _written(self.parameters), "jacobian_limit": self.jacobian_limit}
         if self.mixture is not None:
             order = {} if self.mixture.order is None else {"order": self.mixture.order}
             whole["mixture"] = {"shares": dict(self.mixture.shares), **order}
@@ -162,11 +177,18 @@ class IzhikevichSpec(NeuronSpec):
         return spec.replace(mixture=read(MixtureSpec, own, shares=tuple(shares.items())))
 
 
+def _written(p: IzhikevichParameters) -> Table:
+    """The parameters as a table, without those of a reset that they do not have."""
+    lacks = () if p.reset == "smooth" else ("reset", *REFRACTORY) if p.reset == "value" else REFRACTORY
+    return {name: value for name, value in write(p).items() if name not in lacks}
+
+
 #: Units of the coefficients where v is in mV, and time in ms.
 _UNITS = {
     "a1": "1/(mV·ms)", "a2": "1/ms", "a4": "mV/ms", "b1": "1/ms²", "b2": "1/ms", "b3": "mV/ms²", "c": "mV",
-    "d": "mV/ms", "threshold": "mV", "a": "1/ms", "b": "1/ms",
+    "d": "mV/ms", "threshold": "mV", "a": "1/ms", "b": "1/ms", "q_damping": "1/(mV·ms)",
 }  # fmt: skip
+_LIMITS = {**dict.fromkeys(("a", "a1", "q_damping"), (0.0, math.inf)), "q_decay": (0.0, 1.0)}
 
 register(
     NeuronEntry(
@@ -174,8 +196,7 @@ register(
         spec=IzhikevichSpec,
         states=("v", "u"),
         coefficients=tuple(
-            Coefficient(name, _UNITS.get(name, "1"), low=0.0 if name in ("a", "a1") else -math.inf)
-            for name in (*COEFFICIENTS, "a", "b")
+            Coefficient(name, _UNITS.get(name, "1"), *_LIMITS.get(name, (-math.inf, math.inf))) for name in LEARNABLE
         ),
         presets={name: IzhikevichSpec(parameters=p) for name, p in PRESETS.items()},
         operations=(6, 6),

@@ -19,7 +19,7 @@ from izhi.spec.connection import (
     connection_of_table,
     delay_of_table,
 )
-from izhi.spec.neuron import NeuronSpec, entry_of, neuron_of_table
+from izhi.spec.neuron import NeuronSpec, neuron_of_table
 from izhi.spec.tables import Shape, Table, read, sizes_of, write
 
 
@@ -75,7 +75,7 @@ class LayerSpec(ModuleSpec):
     @property
     def states(self) -> int:
         """Numbers that a neuron keeps from step to step, without those of its synapse."""
-        return len(entry_of(self.neuron.kind).states)
+        return len(self.neuron.states)
 
     @property
     def numbers(self) -> int:

@@ -118,6 +118,16 @@ class NeuronSpec:
         raise NotImplementedError
 
     @property
+    def states(self) -> tuple[str, ...]:
+        """Names of the numbers that a neuron keeps from step to step, the membrane potential first."""
+        return entry_of(self.kind).states
+
+    @property
+    def operations(self) -> tuple[int, int]:
+        """Products and additions of one step of one neuron, without synapse."""
+        return entry_of(self.kind).operations
+
+    @property
     def learned_numbers(self) -> int:
         """How many coefficients are learned, over all neurons."""
         return len(self.learn) * math.prod(self.size or ())

@@ -4,7 +4,7 @@ Both Izhikevich models are one two-variable quadratic map with different coeffic
 
     v' = a1·v² + a2·v + a3·u + a4 + gain·I
     u' = b1·v + b2·u + b3
-    spike when v ≥ threshold;  after a spike v ← c, u ← u + d
+    spike when v ≥ threshold;  after a spike v ← c, u ← u + d, or another reset
 
 The biological model (Izhikevich 2003) is in mV and ms; the normalised one, as the FPGA IP runs it
 (after SC-IZ, Liu et al. 2024), is dimensionless with one step per time unit.
@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from izhi.errors import SettingError, unknown
 
@@ -54,21 +54,38 @@ ORDERS: Mapping[str, EventOrder] = MappingProxyType(
         "s2nn": EventOrder("new v", "before", True, 2, "old v"),
         # snnTorch: reset flag from the previous membrane, integrate, fire on the new membrane.
         "snntorch": EventOrder("new v", "before", False, 1, "new v"),
+        # Balanced resonate-and-fire, Higuchi et al. 2024: one Euler step of v and u together, then the spike.
+        "simultaneous": EventOrder("new v", "after", False, 1, "old v"),
     }
 )
 
 #: Current of presets in mV for a weighted sum of 1 that a connection delivers, mV/ms.
 BIOLOGICAL_SCALE = 200.0
 
+#: What a spike does to v and u, see ``IzhikevichParameters``.
+IzhikevichReset = Literal["value", "subtract", "none", "smooth"]
 #: The coefficients of the equations, in the order every kernel takes them.
 COEFFICIENTS = ("a1", "a2", "a3", "a4", "b1", "b2", "b3", "c", "d", "threshold", "gain")
+#: Those of the refractory state q of the reset "smooth", which follow them.
+REFRACTORY = ("q_decay", "q_damping")
+#: Resets of LIF alone, and what to choose instead.
+_INSTEAD = {"zero": "value, which sets v to c", "soft": "subtract"}
 #: What can be learned: every coefficient, and a, b of the biological form (b1 = a·b, b2 = −a).
-LEARNABLE = (*COEFFICIENTS, "a", "b")
+LEARNABLE = (*COEFFICIENTS, *REFRACTORY, "a", "b")
+
+
+def izhikevich_coefficients(reset: IzhikevichReset) -> tuple[str, ...]:
+    """The coefficients of the equation with a reset."""
+    return (*COEFFICIENTS, *REFRACTORY) if reset == "smooth" else COEFFICIENTS
 
 
 @dataclass(frozen=True)
 class IzhikevichParameters:
-    """Coefficients, initial state, time step and event order of a quadratic neuron.
+    """Coefficients, initial state, time step, event order and reset of a quadratic neuron.
+
+    After a spike u ← u + d, and v is reset: v ← c ("value"), v ← v − (threshold − c) ("subtract"), or not at all
+    ("none"). The reset "smooth" leaves v and u as they are; a state q, 0 at first, raises the threshold and damps
+    both: a spike s when v ≥ threshold + q, then q ← q_decay·q + s, and −q_damping·q·v and −q_damping·q·u in v' and u'.
 
     Attributes:
         a1, a2, a3, a4: coefficients of v' (biological: 1/(mV·ms), 1/ms, 1, mV/ms).
@@ -84,9 +101,13 @@ class IzhikevichParameters:
         order: name of the event order, a key of ``ORDERS``.
         v_min, v_max: limits of v after each integration; None for those of ``limits``.
         unit: ``"mV"`` or ``"1"``, for axes and tables.
+        reset: what a spike does: ``"value"``, ``"subtract"``, ``"none"`` or ``"smooth"``.
+        q_decay: what is left of q after a step, 0 to 1.
+        q_damping: damping of v and u per q and unit of time, 0 or more.
+        surrogate_span: unit of v of the surrogate gradient's width, above 0; None for threshold − c.
 
     Raises:
-        SettingError: if a value is not finite, ``threshold ≤ c``, ``dt ≤ 0`` or the order unknown.
+        SettingError: if a value is not finite or out of range, ``threshold ≤ c``, or the order or reset unknown.
     """
 
     a1: float
@@ -108,12 +129,27 @@ class IzhikevichParameters:
     v_max: float | None = None
     unit: Literal["mV", "1"] = "1"
     current_scale: float = 1.0
+    reset: IzhikevichReset = "value"
+    q_decay: float = 0.9
+    q_damping: float = 0.01
+    surrogate_span: float | None = None
 
     def __post_init__(self) -> None:
-        for name in (*COEFFICIENTS, "v0", "u0", "dt", "current_scale"):
+        for name in (*COEFFICIENTS, *REFRACTORY, "v0", "u0", "dt", "current_scale"):
             _number(name, getattr(self, name))
-        if self.current_scale <= 0:
-            raise SettingError(f"current_scale is {self.current_scale!r}, expected a number above 0")
+        for name in ("current_scale", "surrogate_span"):
+            if (value := getattr(self, name)) is not None and _number(name, value) <= 0:
+                raise SettingError(f"{name} is {value!r}, expected a number above 0")
+        if not 0 <= self.q_decay <= 1:
+            raise SettingError(f"q_decay is {self.q_decay!r}, expected a decay from 0 to 1")
+        if self.q_damping < 0:
+            raise SettingError(f"q_damping is {self.q_damping!r}, expected 0 or more")
+        if self.reset in _INSTEAD:
+            raise SettingError(
+                f"reset is {self.reset!r}, which Izhikevich neurons do not have; choose {_INSTEAD[self.reset]}"
+            )
+        if self.reset not in get_args(IzhikevichReset):
+            raise unknown("reset", self.reset, get_args(IzhikevichReset))
         if self.dt <= 0:
             raise SettingError(f"dt is {self.dt!r}, expected a time step above 0")
         if self.threshold <= self.c:
@@ -134,9 +170,24 @@ class IzhikevichParameters:
         return self.connection_gain if name == "gain" else float(getattr(self, name))
 
     @property
+    def coefficients(self) -> tuple[str, ...]:
+        """Names of the coefficients in use."""
+        return izhikevich_coefficients(self.reset)
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Names of the coefficients on which no spike depends: those of other resets."""
+        return {"none": ("c", *REFRACTORY), "smooth": ("c", "d")}.get(self.reset, REFRACTORY)
+
+    @property
     def span(self) -> float:
-        """threshold − c: the unit in which surrogate widths are given."""
+        """threshold − c: the unit of limits and scales of v."""
         return self.threshold - self.c
+
+    @property
+    def surrogate_width(self) -> float:
+        """The unit in which the surrogate gradient's width is given: surrogate_span, or threshold − c."""
+        return self.span if self.surrogate_span is None else self.surrogate_span
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -145,9 +196,12 @@ class IzhikevichParameters:
         The map v + dt·(a1·v² + a2·v + a3·u0 + a4) is a parabola: from far enough below rest, one Euler
         step throws v over the threshold, a spike that is an artefact of the step. The lower limit
         is where that begins (−125 mV for RS at dt = 1 ms); the upper one lies four spans above the
-        threshold, which no overshoot of an ordinary current passes.
+        threshold, which no overshoot of an ordinary current passes. A linear neuron (a1 = 0) whose v is not reset
+        has none, since it oscillates about 0 as far above the threshold as below.
         """
         high = self.threshold + 4 * self.span if self.v_max is None else self.v_max
+        if self.v_max is None and self.a1 == 0 and self.reset in ("none", "smooth"):
+            high = math.inf
         if self.v_min is not None:
             return self.v_min, high
         dt = self.dt / ORDERS[self.order].substeps
@@ -201,15 +255,18 @@ class IzhikevichParameters:
         For a power of two they are so to the last bit.
 
         Raises:
-            SettingError: if the factor is not above 0.
+            SettingError: if the factor is not above 0, or the reset smooth, whose q has the unit of v.
         """
         if not factor > 0:
             raise SettingError(f"factor is {factor!r}, expected a number above 0")
+        if self.reset == "smooth":
+            raise SettingError("reset is 'smooth', whose q rises by 1 whatever v is, expected another one to scale v")
         f = factor
         return replace(
             self, a1=self.a1 / f, a3=self.a3 * f, a4=self.a4 * f, b1=self.b1 / f, c=self.c * f,
             threshold=self.threshold * f, gain=self.gain * f, v0=self.v0 * f,
             v_min=None if self.v_min is None else self.v_min * f, v_max=None if self.v_max is None else self.v_max * f,
+            surrogate_span=None if self.surrogate_span is None else self.surrogate_span * f,
         )  # fmt: skip
 
 
@@ -317,5 +374,5 @@ CLASSES_2003: Mapping[str, tuple[float, float, float, float]] = MappingProxyType
 
 __all__ = [
     "CELLS_2007", "COEFFICIENTS", "LEARNABLE", "ORDERS", "CapacitanceForm", "EventOrder", "IzhikevichParameters",
-    "biological", "normalize",
+    "IzhikevichReset", "biological", "izhikevich_coefficients", "normalize",
 ]  # fmt: skip
