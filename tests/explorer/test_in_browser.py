@@ -108,7 +108,7 @@ def test_runs(page):
     page.get_by_text("Runs", exact=True).click()
     rows = page.locator(".slick-row")
     rows.first.wait_for()
-    assert rows.count() == 7
+    assert rows.count() == 8
     page.get_by_text("$$").first.wait_for()
     assert page.locator("mjx-container, a[href^=javascript]").count() == 0
     assert page.locator(".slick-row img").count() == 0  # a run's name is text
@@ -116,13 +116,16 @@ def test_runs(page):
     page.get_by_text("unknown setting 'command'").wait_for()
     write(page, "only runs of these settings", "readout=spikes,weight_bits=none")
     until(page, "() => Bokeh.documents[0].get_model_by_name('runs').data.run.length == 4")
-    for k in range(4):
-        rows.nth(k).locator("input").check()
+    for name in ("both/lif/seed-0", "both/normalized/seed-0"):
+        rows.filter(has_text=name).locator("input").check()
+    for name, count in (("lif/seed-1", 3), ("normalized/seed-1", 4), ("lif/seed-1", 3), ("lif/seed-1", 4)):
+        rows.filter(has_text=name).click(position={"x": 100, "y": 10})  # anywhere in the row
+        until(page, f"() => Bokeh.documents[0].get_model_by_name('runs').selected.indices.length == {count}")
     page.get_by_text("what differs").wait_for()
     assert "standard deviation" in text(page, "runs-spread")
     assert text(page, "runs-spread").count("<tr>") == 3  # two neurons, over their seeds
     write(page, "only runs of these settings", "")
-    until(page, "() => Bokeh.documents[0].get_model_by_name('runs').data.run.length == 7")
+    until(page, "() => Bokeh.documents[0].get_model_by_name('runs').data.run.length == 8")
     page.get_by_text("read the folder again").first.click()
     page.locator("select[name=run]").select_option("learned")
     write(page, "test sample", "3")

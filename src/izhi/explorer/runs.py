@@ -30,6 +30,13 @@ from izhi.training import checkpoint
 
 #: The most curves of one figure, and the most runs of one table.
 _MOST_CURVES, _MOST_RUNS = 12, 2000
+#: The label of a run's checkbox covers its row, so that a click anywhere in the row chooses the run.
+_WHOLE_ROWS = """
+.slick-row .slick-cell { top: 0; }
+.slick-row .bk-cell-select { position: static; }
+.slick-row input { position: relative; z-index: 3; }
+.slick-row label::after { content: ""; position: absolute; inset: 0; z-index: 2; cursor: pointer; }
+"""
 
 
 class RunsPage:
@@ -49,7 +56,7 @@ class RunsPage:
         self.list = models.DataTable(
             name="runs-table", source=self.found, columns=columns, height=240, sizing_mode="stretch_width",
             selectable="checkbox", index_position=None,
-            reorderable=False, autosize_mode="none",
+            reorderable=False, autosize_mode="none", stylesheets=[_WHOLE_ROWS],
         )  # fmt: skip
         self.about = widgets.text("runs-about")
         self.spread = widgets.text("runs-spread")
