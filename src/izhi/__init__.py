@@ -46,9 +46,12 @@ if TYPE_CHECKING:
         PATTERNS as PATTERNS,
         PRESETS as PRESETS,
         IzhikevichParameters as IzhikevichParameters,
+        Leaks as Leaks,
+        Resonators as Resonators,
         biological as biological,
         normalize as normalize,
         preset as preset,
+        spread as spread,
     )
 
 #: The public modules, and the public names of three rooms; each loads when it is first used, so that artifacts and
@@ -60,7 +63,18 @@ _DOORS = (
 _NAMES = {
     "izhi.equation": ("absolute", "bounded", "clip", "exp", "hold", "neuron", "select", "spike"),
     "izhi.neurons": ("LIF", "Izhikevich", "IzhikevichState", "LIFState", "detach"),
-    "izhi.spec": ("ORDERS", "PATTERNS", "PRESETS", "IzhikevichParameters", "biological", "normalize", "preset"),
+    "izhi.spec": (
+        "ORDERS",
+        "PATTERNS",
+        "PRESETS",
+        "IzhikevichParameters",
+        "Leaks",
+        "Resonators",
+        "biological",
+        "normalize",
+        "preset",
+        "spread",
+    ),
 }
 _HOMES = {name: room for room, names in _NAMES.items() for name in names}
 

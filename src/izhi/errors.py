@@ -124,6 +124,10 @@ class SilentLayerWarning(UserWarning):
     """A trained layer without a spike so far."""
 
 
+class UnstableLayerWarning(UserWarning):
+    """A layer whose neurons leave every bound without input."""
+
+
 def install(extra: str) -> str:
     """The command that installs the packages of an extra; Izhi itself is on no index."""
     from importlib.metadata import PackageNotFoundError, requires  # not at start-up

@@ -8,10 +8,10 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 
-from izhi import LIF, Izhikevich, data, training
+from izhi import LIF, PRESETS, Izhikevich, data, training
 from izhi.connections import Linear
 from izhi.data import Samples
-from izhi.errors import CheckpointError, DivergenceError
+from izhi.errors import CheckpointError, DivergenceError, UnstableLayerWarning
 from izhi.network import Layer, Network
 from izhi.network.encoders import ValueEncoder
 from izhi.training import (
@@ -118,6 +118,19 @@ def test_progress_of_another_optimiser_is_refused(tmp_path):
 def test_another_loss_reads_the_classes_its_own_way():
     found = a_trainer(2, loss=LOSSES["max"]).fit(a_network(), iris(), ENCODER)
     assert found.history[-1]["train_loss"] > 0
+
+
+def test_a_layer_that_diverges_is_named_before_training():
+    p = PRESETS["resonator"].replace(a2=0.02, b2=0.01)
+    network = Network([Layer(Linear(4, 6), Izhikevich(p)), Layer(Linear(6, 3), LIF())])
+    with pytest.warns(UnstableLayerWarning, match=r"layer 1 has neurons that diverge, 1 of 1: .* up to 1.015 in each"):
+        a_trainer(1).fit(network, iris(), ENCODER)
+
+
+@pytest.mark.parametrize("kind", ["resonator", "adlif", "qif", "normalized"])
+def test_presets_do_not_diverge(kind, recwarn):
+    a_trainer(1).fit(Network([Layer(Linear(4, 3), Izhikevich(kind))]), iris(), ENCODER)
+    assert not [x for x in recwarn if x.category is UnstableLayerWarning]
 
 
 def test_in_a_notebook_progress_is_one_line(monkeypatch):

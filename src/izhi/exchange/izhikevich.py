@@ -14,7 +14,7 @@ from izhi import neurons
 from izhi.errors import ExchangeError
 from izhi.exchange.builder import Numbers
 from izhi.exchange.conversion import ConversionState, NodeCodec, NodeTarget
-from izhi.exchange.graph import Node
+from izhi.exchange.graph import LARGEST, Node
 from izhi.spec import ORDERS, EventOrder, IzhikevichParameters, IzhikevichSpec, Shape
 
 #: Arrays of the node, one number for each neuron.
@@ -104,6 +104,9 @@ def _read(state: ConversionState, node: Node) -> None:
         )
 
     values = {_OWN_NAMES.get(name, name): node.numbers(name) for name in COEFFICIENTS}
+    for limit in ("v_min", "v_max"):  # at the end of single precision there is none
+        at = values[limit]
+        values[limit] = np.where(np.abs(at) >= LARGEST, np.copysign(np.inf, at), at)
     state.add_neurons(node, values, make, np.ones(()))
 
 
@@ -118,8 +121,8 @@ def _write(neuron: neurons.Izhikevich, target: NodeTarget) -> tuple[nir.NIRNode,
         **p._asdict(),
         "v0": start.v[0],
         "u0": start.u[0],
-        "v_min": s.constants.v_low,
-        "v_max": s.constants.v_high,
+        "v_min": max(s.constants.v_low, -LARGEST),
+        "v_max": min(s.constants.v_high, LARGEST),
     }
     node = Izhikevich(
         **{name: target.spread(values[_OWN_NAMES.get(name, name)]) for name in COEFFICIENTS},

@@ -85,11 +85,7 @@ def of_network(network: Network) -> list[LayerDynamics]:
         neuron: Any = layer.neuron
         # Of a quantised neuron the coefficients that are not yet rounded.
         neuron = getattr(neuron, "neuron", neuron)
-        used: dict[str, Tensor | float] = neuron.coefficients()._asdict()
-        values = {
-            name: torch.as_tensor(used.get(name, raw)).detach().reshape(-1).float()
-            for name, raw in neuron.learned.items()
-        }
+        values = {name: value.detach().reshape(-1).float() for name, value in neuron.learned_values().items()}
         classes = firing_classes(neuron) if entry_of(neuron.kind).has_patterns else []
         layers.append(LayerDynamics(values, classes))
     return layers

@@ -15,10 +15,20 @@ from izhi.deprecation import renamed_arguments, renamed_attribute
 from izhi.equation import izhikevich
 from izhi.kernels import Coefficients, Memory, SmoothCoefficients
 from izhi.kernels.plan import Constants
+from izhi.neurons.distribution import of_logarithm, sample
 from izhi.neurons.neuron import NeuronLayer, as_shape, at_rest, clamp_straight_through, names_in, step_settings
 from izhi.neurons.state import Target, detach, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of
-from izhi.spec import ORDERS, IzhikevichParameters, IzhikevichSpec, MixtureSpec, preset
+from izhi.spec import (
+    ORDERS,
+    Distribution,
+    IzhikevichParameters,
+    IzhikevichSpec,
+    MixtureSpec,
+    Resonators,
+    preset,
+    spectral_radius,
+)
 
 #: Coefficients as kernels take them, by their names.
 _COEFFICIENTS: dict[tuple[str, ...], type[Coefficients | SmoothCoefficients]] = {
@@ -80,10 +90,12 @@ class Izhikevich(NeuronLayer[IzhikevichState | SmoothIzhikevichState, Coefficien
 
     Args:
         parameters: a preset's name or IzhikevichParameters; or a mixture of them for the neurons of
-            one layer, such as ``{"RS": 0.5, "FS": 0.3, "CH": 0.2}``.
+            one layer, such as ``{"RS": 0.5, "FS": 0.3, "CH": 0.2}``; or ``izhi.Resonators(…)``, neurons whose
+            frequencies and decays are spread, which the preset ``"resonator"`` has as well.
         parameter_shape: shape of the coefficients of each neuron, that of one step of one sample, with 1 along a
             dimension where neurons share them; None for one set for the layer.
-        learn: names of the coefficients to learn (``LEARNABLE``).
+        learn: names of the coefficients to learn (``LEARNABLE``; of resonators ``"frequency"`` and ``"decay"``, which
+            are learned as logarithms, in place of a2, a3, b1, b2).
         spread: standard deviation of the learned coefficients' initial values between neurons, in
             units of ``parameter_scale``; needs a parameter_shape.
         surrogate: from ``izhi.surrogate`` or ``snntorch.surrogate``; None for ATan(2).
@@ -92,6 +104,8 @@ class Izhikevich(NeuronLayer[IzhikevichState | SmoothIzhikevichState, Coefficien
         current_scale: current of a weighted sum of 1; None for that of the parameters.
         jacobian_limit: above 0; ``math.inf`` for plain backpropagation through time.
         kernel: ``"auto"``, ``"reference"`` or ``"cpu"`` (see ``izhi.kernels``).
+        distribution: distribution of coefficients over the neurons, for other parameters than the usual ones:
+            ``izhi.Resonators(…)``, or ``izhi.Leaks(…)`` for time constants of v and u.
 
     Raises:
         SettingError: for an unknown preset, order, coefficient or kernel, or a value out of range.
@@ -105,7 +119,7 @@ class Izhikevich(NeuronLayer[IzhikevichState | SmoothIzhikevichState, Coefficien
     @renamed_arguments(size="parameter_shape")
     def __init__(
         self,
-        parameters: str | IzhikevichParameters | Mapping[str, float] | MixtureSpec = "normalized",
+        parameters: str | IzhikevichParameters | Mapping[str, float] | MixtureSpec | Distribution = "normalized",
         *,
         parameter_shape: int | Sequence[int] | None = None,
         learn: Sequence[str] | str = (),
@@ -115,7 +129,13 @@ class Izhikevich(NeuronLayer[IzhikevichState | SmoothIzhikevichState, Coefficien
         current_scale: float | None = None,
         jacobian_limit: float = 1.0,
         kernel: str = "auto",
+        distribution: Distribution | None = None,
     ) -> None:
+        if isinstance(parameters, Distribution):
+            distribution = parameters
+            parameters = "resonator" if isinstance(distribution, Resonators) else "adlif"
+        elif parameters == "resonator" and distribution is None:
+            distribution = Resonators()
         mixture = parameters if isinstance(parameters, MixtureSpec) else None
         if isinstance(parameters, Mapping):
             mixture = MixtureSpec(tuple(parameters.items()))
@@ -125,8 +145,8 @@ class Izhikevich(NeuronLayer[IzhikevichState | SmoothIzhikevichState, Coefficien
         p = p if current_scale is None else p.replace(current_scale=current_scale)
         form = recognised(surrogate)
         spec = IzhikevichSpec(
-            parameters=p, mixture=mixture, jacobian_limit=jacobian_limit, size=as_shape(parameter_shape),
-            learn=names_in(learn), spread=spread, surrogate=spec_of(form),
+            parameters=p, mixture=mixture, distribution=distribution, jacobian_limit=jacobian_limit,
+            size=as_shape(parameter_shape), learn=names_in(learn), spread=spread, surrogate=spec_of(form),
         )  # fmt: skip
         self._set_up(spec, form, kernel)
 
@@ -140,6 +160,9 @@ class Izhikevich(NeuronLayer[IzhikevichState | SmoothIzhikevichState, Coefficien
             per_span=float(np.float32(1) / np.float32(p.surrogate_width)),
         )  # fmt: skip
         self.settings = step_settings(izhikevich(order, p.reset), surrogate, constants)
+        if spec.distribution is not None and spec.size is not None:
+            for one in spec.distribution.spreads:
+                self.register_buffer(f"mixed_{one.name}", sample(one, spec.size))
         if spec.mixture is not None and spec.size is not None:
             self._mix(spec.mixture.members, torch.tensor(spec.mixture.counts(spec.size[0])))
         self._learn(spec.learn, self._initial)
@@ -161,7 +184,22 @@ class Izhikevich(NeuronLayer[IzhikevichState | SmoothIzhikevichState, Coefficien
         mixed: Tensor | None = self._buffers.get(f"mixed_{name}")
         return self.base_parameters.coefficient(name) if mixed is None else mixed
 
+    def _distributed(self) -> dict[str, Tensor]:
+        """What the distribution distributes, as it is now; the coefficients that follow are derived from it."""
+        assert self.spec.distribution is not None
+        values: dict[str, Tensor] = {}
+        for one in self.spec.distribution.spreads:
+            _, low, high = self.spec.distribution.DOMAIN[one.name]
+            if one.name in self.learned:
+                values[one.name] = of_logarithm(self.learned[one.name], low, high)
+            else:
+                mixed: Tensor | None = self._buffers.get(f"mixed_{one.name}")
+                values[one.name] = torch.tensor(one.middle) if mixed is None else mixed
+        return values
+
     def _initial(self, name: str) -> Tensor | float:
+        if self.spec.distribution is not None and name in self.spec.distribution.DOMAIN:
+            return self._distributed()[name].log()
         if name not in ("a", "b"):
             return self._given(name)
         return -self._given("b2") if name == "a" else self._given("b1") / -self._given("b2")
@@ -174,6 +212,9 @@ class Izhikevich(NeuronLayer[IzhikevichState | SmoothIzhikevichState, Coefficien
             else self._given(name)
             for name in (*p.coefficients, "v0", "u0") if name not in self.learned
         }  # fmt: skip
+        if self.spec.distribution is not None:
+            for one in self.spec.distribution.spreads:
+                values[one.name] = [one.low, one.high]
         values.update(order=p.order, dt=float(p.dt), v_min=float(k.v_low), v_max=float(k.v_high))
         if p.reset != "value":
             values["reset"] = p.reset
@@ -182,7 +223,9 @@ class Izhikevich(NeuronLayer[IzhikevichState | SmoothIzhikevichState, Coefficien
         return values
 
     def parameter_scale(self, name: str) -> float:
-        """The scale of a learned coefficient, see the function of this name."""
+        """The scale of a learned coefficient, see the function of this name; 1 of a logarithm."""
+        if self.spec.distribution is not None and name in self.spec.distribution.DOMAIN:
+            return 1.0
         return parameter_scale(self.base_parameters, name)
 
     def coefficients(self) -> Coefficients | SmoothCoefficients:
@@ -194,10 +237,12 @@ class Izhikevich(NeuronLayer[IzhikevichState | SmoothIzhikevichState, Coefficien
         threshold ≥ c + 0.1·span, 0 ≤ q_decay ≤ 1, q_damping ≥ 0), with the gradient of the value itself; b1 may
         change sign.
         """
-        p = self.base_parameters
-        if self.mixture is None and not self.learned:
+        p, distribution = self.base_parameters, self.spec.distribution
+        if self.mixture is None and distribution is None and not self.learned:
             return _coefficients_of(p)
         values: dict[str, Tensor | float] = {name: self._given(name) for name in p.coefficients}
+        if distribution is not None:
+            values.update(distribution.coefficients(self._distributed(), p, torch))
         values.update({name: value for name, value in self.learned.items() if name in values})
         if "a" in self.learned or "b" in self.learned:
             a, b = -self._given("b2"), self._given("b1") / -self._given("b2")
@@ -221,6 +266,22 @@ class Izhikevich(NeuronLayer[IzhikevichState | SmoothIzhikevichState, Coefficien
             if name in self.learned:
                 values[name] = clamp_straight_through(self.learned[name], 0.0, high)
         return _COEFFICIENTS[p.coefficients](**values)
+
+    def learned_values(self) -> dict[str, Tensor]:
+        """See ``NeuronLayer``."""
+        distributed = {} if self.spec.distribution is None else self._distributed()
+        return {name: distributed.get(name, value) for name, value in super().learned_values().items()}
+
+    def spectral_radius(self) -> Tensor | None:
+        """What the states of each neuron grow by in a step without input; None where v² may hold them.
+
+        It is the largest eigenvalue's modulus of the linear step, (1,) or one for each neuron; above 1 it diverges.
+        """
+        p = self.coefficients()
+        if torch.as_tensor(p.a1).any():
+            return None
+        a2, a3, b1, b2 = (torch.as_tensor(x).detach().double().cpu().numpy() for x in (p.a2, p.a3, p.b1, p.b2))
+        return torch.from_numpy(np.atleast_1d(spectral_radius(a2, a3, b1, b2, self.base_parameters)))
 
     def current_coefficients(self) -> Coefficients | SmoothCoefficients:
         """The coefficients now in use for a current that no connection scales."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from izhi.deprecation import renamed_arguments
 from izhi.equation import lif
 from izhi.kernels import LIFCoefficients, Memory, ValueLIFCoefficients
+from izhi.neurons.distribution import of_logarithm, sample
 from izhi.neurons.neuron import (
     NeuronLayer,
     as_shape,
@@ -22,7 +23,7 @@ from izhi.neurons.neuron import (
 )
 from izhi.neurons.state import Target, detach, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of
-from izhi.spec import LIFSpec, ResetMode
+from izhi.spec import LIFSpec, ResetMode, Spread
 
 
 class LIFState(NamedTuple):
@@ -51,10 +52,11 @@ class LIF(NeuronLayer[LIFState, LIFCoefficients | ValueLIFCoefficients]):
     subtraction of most other simulators, one spike a step: what is left of v decays, and may fire again.
 
     Args:
-        beta: decay of v per step, 0 to 1.
+        beta: decay of v per step, 0 to 1; or ``izhi.spread(tau=(2, 1000))``, time constants 1/(1 − β) in steps that
+            are spread over the neurons, which ``"tau"`` learns as logarithms.
         threshold: above 0.
         parameter_shape: shape of the coefficients of each neuron, see ``Izhikevich``; None for one set.
-        learn: any of ``"beta"``, ``"threshold"`` and, where a spike sets v to it, ``"v_reset"``.
+        learn: any of ``"beta"`` (or ``"tau"``), ``"threshold"`` and, where a spike sets v to it, ``"v_reset"``.
         spread: standard deviation of the learned ones' initial values between neurons, in units of
             1 − β and, of the others, of the threshold; needs a parameter_shape.
         reset: the reset mode.
@@ -70,11 +72,12 @@ class LIF(NeuronLayer[LIFState, LIFCoefficients | ValueLIFCoefficients]):
 
     kind: ClassVar[str] = LIFSpec.kind
     spec: LIFSpec
+    mixed_tau: Tensor
 
     @renamed_arguments(size="parameter_shape")
     def __init__(
         self,
-        beta: float = 0.95,
+        beta: float | Spread = 0.95,
         threshold: float = 1.0,
         *,
         parameter_shape: int | Sequence[int] | None = None,
@@ -88,8 +91,9 @@ class LIF(NeuronLayer[LIFState, LIFCoefficients | ValueLIFCoefficients]):
     ) -> None:
         form = recognised(surrogate)
         spec = LIFSpec(
-            beta=beta, threshold=threshold, reset=reset, v_reset=v_reset, reset_delay=reset_delay,
-            size=as_shape(parameter_shape), learn=names_in(learn), spread=spread, surrogate=spec_of(form),
+            beta=LIFSpec.beta if isinstance(beta, Spread) else beta, threshold=threshold, reset=reset, v_reset=v_reset,
+            tau=beta if isinstance(beta, Spread) else None, reset_delay=reset_delay, size=as_shape(parameter_shape),
+            learn=names_in(learn), spread=spread, surrogate=spec_of(form),
         )  # fmt: skip
         self._set_up(spec, form, kernel)
 
@@ -97,16 +101,22 @@ class LIF(NeuronLayer[LIFState, LIFCoefficients | ValueLIFCoefficients]):
         spec = self.spec
         self.beta, self.threshold, self.v_reset = spec.beta, spec.threshold, spec.v_reset
         self.settings = step_settings(lif(spec.reset, spec.reset_delay), surrogate)
-        self._learn(spec.learn, lambda name: float(getattr(spec, name)))
+        if spec.tau is not None:
+            self.register_buffer("mixed_tau", sample(spec.tau, spec.size or ()))
+        self._learn(spec.learn, lambda name: self.mixed_tau.log() if name == "tau" else float(getattr(spec, name)))
 
     def dynamics(self) -> dict[str, object]:
         """See ``NeuronLayer``."""
-        own = {name: float(getattr(self, name)) for name in self.spec.names if name not in self.learned}
+        own: dict[str, object] = {
+            name: float(getattr(self, name)) for name in self.spec.names if name not in self.learned
+        }
+        if self.spec.tau is not None:
+            own["beta"] = [self.spec.tau.low, self.spec.tau.high]
         return {**own, "reset": self.spec.reset, "reset_delay": self.spec.reset_delay}
 
     def parameter_scale(self, name: str) -> float:
         """The scale of a coefficient: 1 − β of β, else the threshold."""
-        return max(1 - self.beta, 0.01) if name == "beta" else self.threshold
+        return {"beta": max(1 - self.beta, 0.01), "tau": 1.0}.get(name, self.threshold)
 
     def coefficients(self) -> LIFCoefficients | ValueLIFCoefficients:
         """β, the threshold and, if a spike sets v to it, v_reset: floats, or tensors where they are learned.
@@ -116,6 +126,8 @@ class LIF(NeuronLayer[LIFState, LIFCoefficients | ValueLIFCoefficients]):
         """
         beta: Tensor | float = self.beta
         threshold: Tensor | float = self.threshold
+        if self.spec.tau is not None:
+            beta = 1 - 1 / self._tau()
         if "beta" in self.learned:
             beta = clamp_straight_through(self.learned["beta"], 0.0, 1.0)
         v_reset: Tensor | float = self.v_reset
@@ -131,6 +143,15 @@ class LIF(NeuronLayer[LIFState, LIFCoefficients | ValueLIFCoefficients]):
         if self.spec.reset == "value":
             return ValueLIFCoefficients(beta, threshold, v_reset)
         return LIFCoefficients(beta, threshold)
+
+    def learned_values(self) -> dict[str, Tensor]:
+        """See ``NeuronLayer``."""
+        values = super().learned_values()
+        return values | {"tau": self._tau()} if "tau" in values else values
+
+    def _tau(self) -> Tensor:
+        """The time constant of each neuron, in steps."""
+        return of_logarithm(self.learned["tau"], 1.0, 1e6) if "tau" in self.learned else self.mixed_tau
 
     def initial_state(self, current_t: Tensor) -> LIFState:
         """v = 0 for every neuron of one step of current, (B, *features)."""

@@ -251,6 +251,11 @@ class NeuronLayer(nn.Module, Generic[State, Coefficients]):
         """The coefficients now in use for the input that a connection delivers."""
         raise NotImplementedError
 
+    def learned_values(self) -> dict[str, Tensor]:
+        """The learned coefficients by name as the neurons use them: within their bounds, and no logarithms."""
+        used = self.coefficients()._asdict()
+        return {name: torch.as_tensor(used.get(name, value)) for name, value in self.learned.items()}
+
     def current_coefficients(self) -> Coefficients:
         """The coefficients now in use for a current that is passed to the neuron itself."""
         return self.coefficients()

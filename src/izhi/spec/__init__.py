@@ -7,6 +7,7 @@ from izhi.spec.lif import *
 # isort: split
 from izhi.spec.connection import *
 from izhi.spec.custom import *
+from izhi.spec.distribution import *
 from izhi.spec.encoder import *
 from izhi.spec.izhikevich import *
 from izhi.spec.modules import *

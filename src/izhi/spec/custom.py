@@ -43,6 +43,9 @@ class CustomSpec(NeuronSpec):
             raise SettingError(
                 f"beta is {options.beta:g}, which {options.neuron} has no use for; give its parameters in its module"
             )
+        for name in ("frequency", "decay", "time_constants"):
+            if getattr(options, name) is not None:
+                raise SettingError(f"{name} is set, which {options.neuron} has no use for; leave it out")
         if options.mixture:
             raise SettingError(f"mixture is set, but {options.neuron} has no classes; choose another neuron")
 
@@ -50,8 +53,8 @@ class CustomSpec(NeuronSpec):
         return {**super().table(), "names": list(self.names), "values": list(self.values)}
 
     @classmethod
-    def of_table(cls, table: Mapping[str, object]) -> CustomSpec:
-        spec = super().of_table(table)
+    def of_table(cls, table: Mapping[str, object], /, **known: object) -> CustomSpec:
+        spec = super().of_table(table, **known)
         expected = tuple(x.name for x in entry_of(spec.kind).coefficients)
         if spec.names != expected or len(spec.values) != len(expected):
             raise SettingError(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, cast
 
 from izhi.errors import SettingError, unknown
+from izhi.spec.distribution import Distribution, Leaks, Resonators
 from izhi.spec.neuron import Coefficient, NeuronEntry, NeuronOptions, NeuronSpec, common_of_options, register
 from izhi.spec.parameters import LEARNABLE, REFRACTORY, IzhikevichParameters
 from izhi.spec.presets import PRESETS, preset
@@ -71,6 +72,7 @@ class IzhikevichSpec(NeuronSpec):
     parameters: IzhikevichParameters = PRESETS["normalized"]
     jacobian_limit: float = 1.0  #: of |∂v[t+1]/∂v[t]| in the backward pass, above 0; ``math.inf`` for none
     mixture: MixtureSpec | None = None  #: or None for neurons of one preset
+    distribution: Distribution | None = None  #: or None for neurons that are alike at first
 
     kind: ClassVar[str] = "izhikevich"
 
@@ -80,8 +82,8 @@ class IzhikevichSpec(NeuronSpec):
         if math.isnan(limit) or limit <= 0:
             raise SettingError(f"jacobian_limit is {limit!r}, expected a number above 0 or inf")
         for name in learn:
-            if name not in LEARNABLE:
-                raise unknown("learnable coefficient", name, LEARNABLE)
+            if name not in self.learnable:
+                raise unknown("learnable coefficient", name, self.learnable)
             if name in self.parameters.unused:
                 raise SettingError(
                     f"learn names {name!r}, which the reset {self.parameters.reset!r} has no use for; leave it out"
@@ -90,10 +92,21 @@ class IzhikevichSpec(NeuronSpec):
                 raise SettingError(f"learn names {name!r} beside 'b1' or 'b2', expected one form only")
             if name in ("a", "b") and self.parameters.b2 == 0:
                 raise SettingError(f"learn names {name!r}, but this preset has b2 = 0; learn b1 and b2")
+        if self.distribution is not None:
+            if self.mixture is not None:
+                raise SettingError("mixture is set beside a distribution, expected one of the two")
+            self.distribution.check(self.parameters)
         if self.mixture is not None:
             if self.size is None or len(self.size) != 1:
                 raise SettingError(f"size is {self.size!r}, expected a width: a mixture needs one")
             self.mixture.counts(self.size[0])
+
+    @property
+    def learnable(self) -> tuple[str, ...]:
+        """Names of the coefficients that can be learned; a distribution's stand for those that follow from them."""
+        if self.distribution is None:
+            return LEARNABLE
+        return (*self.distribution.DOMAIN, *(x for x in LEARNABLE if x not in (*self.distribution.DERIVED, "a", "b")))
 
     @property
     def unit_of_v(self) -> Literal["mV", "1"]:
@@ -143,10 +156,36 @@ class IzhikevichSpec(NeuronSpec):
             common["size"], parameters = shape, mixture.members[0]
         elif options.order is not None:
             parameters = parameters.replace(order=options.order)
+        distribution = self._distribution(options)
+        if distribution is not None and common["size"] is None:
+            common["size"] = (shape[0], *[1] * (len(shape) - 1))
         if options.gain is not None:
             parameters = parameters.replace(gain=options.gain)
-        limit = options.jacobian_limit
-        return self.replace(**common, parameters=parameters, mixture=mixture, jacobian_limit=limit)
+        return self.replace(
+            **common, parameters=parameters, mixture=mixture, distribution=distribution,
+            jacobian_limit=options.jacobian_limit,
+        )  # fmt: skip
+
+    def _distribution(self, options: NeuronOptions) -> Distribution | None:
+        """The distribution that options name; SettingError for ranges that these neurons have no use for."""
+        frequencies = {
+            name: limits for name in ("frequency", "decay") if (limits := getattr(options, name)) is not None
+        }
+        if isinstance(self.distribution, Resonators):
+            distribution: Distribution | None = replace(self.distribution, **frequencies)
+        elif frequencies:
+            name, limits = next(iter(frequencies.items()))
+            raise SettingError(f"{name} is {limits}, which {options.neuron} has no use for; choose neuron resonator")
+        else:
+            distribution = None
+        if options.time_constants is None:
+            return distribution
+        if distribution is not None or self.parameters.a1 or self.unit_of_v == "mV":
+            raise SettingError(
+                f"time_constants is {options.time_constants}, which {options.neuron} has no use for; choose lif or"
+                " adlif"
+            )
+        return Leaks(tau_v=options.time_constants, tau_u=options.time_constants)
 
     def check_options(self, options: NeuronOptions) -> None:
         for name in options.mixture or ():
@@ -156,6 +195,7 @@ class IzhikevichSpec(NeuronSpec):
                 )
         if options.mixture:
             MixtureSpec(tuple(options.mixture.items()))
+        self._distribution(options)
 
     def check_hardware(self) -> None:
         if self.parameters.order != "fpga-ip":
@@ -166,15 +206,24 @@ class IzhikevichSpec(NeuronSpec):
         if self.mixture is not None:
             order = {} if self.mixture.order is None else {"order": self.mixture.order}
             whole["mixture"] = {"shares": dict(self.mixture.shares), **order}
+        if self.distribution is not None:
+            kind = next(name for name, one in _DISTRIBUTIONS.items() if isinstance(self.distribution, one))
+            whole["distribution"] = {"kind": kind, **write(self.distribution)}
         return whole
 
     @classmethod
-    def of_table(cls, table: Mapping[str, object]) -> IzhikevichSpec:
-        spec, own = super().of_table({**table, "mixture": None}), cast("Table | None", table.get("mixture"))
-        if own is None:
-            return spec
-        shares = cast("dict[str, float]", own["shares"])
-        return spec.replace(mixture=read(MixtureSpec, own, shares=tuple(shares.items())))
+    def of_table(cls, table: Mapping[str, object], /, **known: object) -> IzhikevichSpec:
+        mixture, distribution = (cast("Table | None", table.get(name)) for name in ("mixture", "distribution"))
+        known |= {"mixture": None, "distribution": None}
+        if mixture is not None:
+            shares = cast("dict[str, float]", mixture["shares"])
+            known["mixture"] = read(MixtureSpec, mixture, shares=tuple(shares.items()))
+        if distribution is not None:
+            kind = str(distribution.get("kind"))
+            if kind not in _DISTRIBUTIONS:
+                raise unknown("distribution", kind, _DISTRIBUTIONS)
+            known["distribution"] = read(_DISTRIBUTIONS[kind], distribution)
+        return super().of_table(table, **known)
 
 
 def _written(p: IzhikevichParameters) -> Table:
@@ -182,6 +231,8 @@ def _written(p: IzhikevichParameters) -> Table:
     lacks = () if p.reset == "smooth" else ("reset", *REFRACTORY) if p.reset == "value" else REFRACTORY
     return {name: value for name, value in write(p).items() if name not in lacks}
 
+
+_DISTRIBUTIONS: Mapping[str, type[Distribution]] = {"resonators": Resonators, "leaks": Leaks}
 
 #: Units of the coefficients where v is in mV, and time in ms.
 _UNITS = {
@@ -196,12 +247,16 @@ register(
         spec=IzhikevichSpec,
         states=("v", "u"),
         coefficients=tuple(
-            Coefficient(name, _UNITS.get(name, "1"), *_LIMITS.get(name, (-math.inf, math.inf))) for name in LEARNABLE
+            Coefficient(name, _UNITS.get(name, "1"), *_LIMITS.get(name, (-math.inf, math.inf)))
+            for name in (*LEARNABLE, *Resonators.DOMAIN, *Leaks.DOMAIN)
         ),
-        presets={name: IzhikevichSpec(parameters=p) for name, p in PRESETS.items()},
+        presets={
+            name: IzhikevichSpec(parameters=p, distribution=Resonators() if name == "resonator" else None)
+            for name, p in PRESETS.items()
+        },
         operations=(6, 6),
         has_patterns=True,
-        settings=("order", "gain", "mixture", "jacobian_limit"),
+        settings=("order", "gain", "mixture", "jacobian_limit", "frequency", "decay", "time_constants"),
         executors={
             "torch": "izhi.neurons.izhikevich:Izhikevich",
             "nir": "izhi.exchange.izhikevich:CODEC",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, get_args
+from typing import Any, ClassVar, get_args
 
 from izhi.errors import SettingError, unknown
+from izhi.spec.distribution import Spread
 from izhi.spec.neuron import Coefficient, NeuronEntry, NeuronOptions, NeuronSpec, ResetMode, common_of_options, register
-from izhi.spec.tables import Shape, Table
+from izhi.spec.tables import Shape, Table, write
 
 RESETS: tuple[ResetMode, ...] = get_args(ResetMode)
 
@@ -25,6 +26,7 @@ class LIFSpec(NeuronSpec):
     threshold: float = 1.0  #: above 0
     reset: ResetMode = "subtract"  #: the reset mode
     v_reset: float = 0.0  #: the value to which the mode ``"value"`` sets v, below the threshold
+    tau: Spread | None = None  #: distribution of 1/(1 − β) over the neurons, in steps, in place of β
     reset_delay: bool = True  #: whether the reset takes place in the step after the spike
 
     kind: ClassVar[str] = "lif"
@@ -42,9 +44,14 @@ class LIFSpec(NeuronSpec):
             raise SettingError(f"v_reset is {v_reset!r}, expected a finite number below the threshold, {threshold:g}")
         if v_reset and reset != "value":
             raise SettingError(f"v_reset is {v_reset!r}, which reset {reset!r} has no use for; choose reset 'value'")
+        if self.tau is not None and (self.tau.name != "tau" or self.tau.low < 1):
+            raise SettingError(
+                f"{self.tau.name} is {self.tau.low:g} to {self.tau.high:g}, expected tau, of at least 1 step"
+            )
+        learnable = self.names if self.tau is None else ("tau", *self.names[1:])
         for name in self.learn:
-            if name not in self.names:
-                raise unknown("learnable coefficient", name, self.names)
+            if name not in learnable:
+                raise unknown("learnable coefficient", name, learnable)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -66,14 +73,25 @@ class LIFSpec(NeuronSpec):
         return "lif"
 
     def configured(self, options: NeuronOptions, shape: Shape) -> LIFSpec:
-        own = {"beta": options.beta, "reset": options.reset, "v_reset": options.v_reset}
-        return self.replace(**common_of_options(options, shape), **own)
+        common = common_of_options(options, shape)
+        own: dict[str, Any] = {"beta": options.beta, "reset": options.reset, "v_reset": options.v_reset}
+        if options.time_constants is not None:
+            own["tau"] = Spread("tau", *options.time_constants)
+            common["size"] = common["size"] or (shape[0], *[1] * (len(shape) - 1))
+        return self.replace(**common, **own)
 
     def check_options(self, options: NeuronOptions) -> None:
         if options.order is not None:
             raise SettingError(f"order is {options.order!r}, but {options.neuron} has none; leave it out")
         if options.mixture:
             raise SettingError(f"mixture is set, but {options.neuron} has no classes; choose another neuron")
+        for name in ("frequency", "decay"):
+            if getattr(options, name) is not None:
+                raise SettingError(f"{name} is set, but {options.neuron} has none; choose neuron resonator")
+        if options.time_constants is not None:
+            Spread("tau", *options.time_constants)
+            if options.beta != LIFSpec.beta:
+                raise SettingError(f"beta is {options.beta:g} beside time_constants, expected one of the two")
 
     def check_hardware(self) -> None:
         if self.reset == "none" or not self.reset_delay:
@@ -85,7 +103,8 @@ class LIFSpec(NeuronSpec):
 
     def table(self) -> Table:
         values = {name: float(getattr(self, name)) for name in self.names}
-        return {**super().table(), **values, "reset": self.reset, "reset_delay": self.reset_delay}
+        whole = {**super().table(), **values, "reset": self.reset, "reset_delay": self.reset_delay}
+        return whole if self.tau is None else {**whole, "tau": write(self.tau)}
 
 
 register(
@@ -95,10 +114,11 @@ register(
         states=("v",),
         coefficients=(
             Coefficient("beta", low=0.0, high=1.0), Coefficient("threshold", low=0.0), Coefficient("v_reset"),
+            Coefficient("tau", low=1.0),
         ),
         presets={"lif": LIFSpec()},
         operations=(1, 1),
-        settings=("beta", "reset", "v_reset"),
+        settings=("beta", "reset", "v_reset", "time_constants"),
         executors={"torch": "izhi.neurons.lif:LIF", "nir": "izhi.exchange.lif:CODEC"},
     )
 )  # fmt: skip

@@ -52,6 +52,9 @@ class NeuronOptions(Protocol):
     per_channel: bool
     spread: float
     mixture: dict[str, float] | None
+    frequency: tuple[float, float] | None
+    decay: tuple[float, float] | None
+    time_constants: tuple[float, float] | None
     beta: float
     reset: ResetMode
     v_reset: float
@@ -162,11 +165,11 @@ class NeuronSpec:
         return whole
 
     @classmethod
-    def of_table(cls: type[Self], table: Mapping[str, object]) -> Self:
-        """The neurons that ``table`` wrote."""
+    def of_table(cls: type[Self], table: Mapping[str, object], /, **known: object) -> Self:
+        """The neurons that ``table`` wrote; ``known`` are fields that are not read from it."""
         name = table.get("surrogate")
         surrogate = None if name is None else {"name": name, "values": table["surrogate_values"]}
-        return read(cls, {**table, "surrogate": surrogate})
+        return read(cls, {**table, "surrogate": surrogate}, **known)
 
 
 def common_of_options(options: NeuronOptions, shape: Shape) -> dict[str, Any]:
@@ -304,7 +307,8 @@ def usual_options(options: NeuronOptions) -> tuple[float, str | None, Literal["s
             raise SettingError(f"{name} is set, but learn names no coefficient; add learn")
     if options.per_neuron and options.per_channel:
         raise SettingError("per_neuron and per_channel are both set; leave one out")
-    if options.spread and not (options.per_neuron or options.per_channel):
+    differs = options.per_neuron or options.per_channel or options.time_constants
+    if options.spread and not (differs or getattr(spec, "distribution", None)):
         raise SettingError(f"spread is {options.spread:g}, but neurons share their values; add per_neuron")
     return spec.gain, spec.order, spec.readout
 

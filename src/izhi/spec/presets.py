@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from izhi.errors import unknown
+from izhi.spec.distribution import Resonators
 from izhi.spec.parameters import CELLS_2007, CLASSES_2003, NORMALIZED, IzhikevichParameters, biological, normalize
 
 Times = NDArray[np.float64]
@@ -120,9 +121,15 @@ PATTERNS: Mapping[str, FiringPattern] = MappingProxyType({name: FiringPattern(*o
 
 _OFFSETS = {"RS": -65.0, "IB": -75.0, "CH": -60.0}
 
+#: The linear part of a neuron that resonates, without v²; its threshold is 1, and nothing else in it has a scale.
+_RESONATOR = NORMALIZED.replace(
+    a1=0.0, b3=0.0, c=0.0, d=0.0, threshold=1.0, order="snntorch", reset="none", v_min=-20.0, v_max=20.0
+)  # fmt: skip
+
 #: Name → parameters. ``biological`` is RS; ``normalized`` has the coefficients of the FPGA IP, and
 #: ``hls-ip`` its lack of limits as well: networks of it run on the IP (izhi.hls_ip). ``qif`` and ``adlif`` are the
 #: normalised neuron without u and without v²: quadratic integrate-and-fire, and a leaky neuron that adapts.
+#: ``resonator`` is the middle of ``Resonators()``; the firing pattern of that name is in ``PATTERNS`` alone.
 PRESETS: Mapping[str, IzhikevichParameters] = MappingProxyType(
     {
         "normalized": NORMALIZED,
@@ -133,6 +140,7 @@ PRESETS: Mapping[str, IzhikevichParameters] = MappingProxyType(
         "biological": biological(*CLASSES_2003["RS"]),
         **{name: biological(*abcd) for name, abcd in CLASSES_2003.items()},
         **{name: pattern.parameters for name, pattern in PATTERNS.items()},
+        "resonator": Resonators().middle(_RESONATOR),
     }
 )
 

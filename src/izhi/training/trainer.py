@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from izhi.calls import with_room
 from izhi.data import AnySamples, Dataset, split
-from izhi.errors import SettingError, SilentLayerWarning, shown
+from izhi.errors import SettingError, SilentLayerWarning, UnstableLayerWarning, shown
 from izhi.network import Network
 from izhi.network.encoders import Encoder, default_encoder
 from izhi.seeds import Purpose
@@ -171,6 +171,7 @@ class Trainer:
         parts, encoder = self._parts(data, encoder)
         _check_samples(parts, network)
         _check_weights(network)
+        _warn_of_divergence(network)
         start = start or self._saved(network) or Progress()
         history, problems = list(start.history), list(start.warnings)
         learner, model = self.method.begin(self, Classifier(encoder, network), parts.train, start.learner, len(history))
@@ -272,6 +273,17 @@ def _check_samples(data: Data, network: Network) -> None:
                 f"{name} {odd} has the label {int(labels[odd])}, but the network has {outputs} outputs,"
                 " expected one for each class; widen its last layer"
             )
+
+
+def _warn_of_divergence(network: Network) -> None:
+    for number, layer in enumerate(network.spiking, start=1):
+        radius = getattr(layer.neuron, "spectral_radius", lambda: None)()
+        if radius is not None and (odd := int((radius > 1).sum())):
+            warnings.warn(
+                f"layer {number} has neurons that diverge, {odd} of {radius.numel()}: without input their state grows"
+                f" by a factor of up to {float(radius.max()):.4g} in each step; choose smaller a3·b1, or resonators",
+                UnstableLayerWarning, stacklevel=3,
+            )  # fmt: skip
 
 
 def _check_weights(network: Network) -> None:

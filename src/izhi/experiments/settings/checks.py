@@ -51,6 +51,11 @@ def check(e: Experiment, samples: Samples) -> Usual:
         raise SettingError("modules are given beside hidden or layers, expected the network once; leave these out")
     if not network.rows and (network.readout, usual[2]) == (None, "current"):
         raise SettingError("hidden names no layer and the readout has no neurons; add a width")
+    if e.training.loss == "max" and (network.readout or usual[2]) == "spikes":
+        raise SettingError(
+            "loss is 'max', but the network answers with spikes, whose largest value is 1; choose the readout"
+            " membrane or current, or another loss"
+        )
     return usual
 
 

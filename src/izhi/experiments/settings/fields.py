@@ -72,6 +72,14 @@ def _parts(value: object) -> object:
     return value
 
 
+def _limits(value: object) -> object:
+    """One number as a range of both its limits."""
+    parts = _parts(value)
+    if isinstance(parts, (int, float)):
+        return [parts, parts]
+    return parts * 2 if isinstance(parts, list) and len(parts) == 1 else parts
+
+
 def _shares(value: object) -> object:
     """``RS=.5,FS=.5`` as a mapping."""
     if not isinstance(value, str):
@@ -91,6 +99,11 @@ def _not_nan(value: float) -> float:
 Names = Annotated[tuple[str, ...], BeforeValidator(_parts)]
 Widths = Annotated[
     tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], BeforeValidator(_parts), Field(max_length=1000)
+]
+#: Two numbers above 0.
+Range = Annotated[
+    tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], Annotated[float, Field(gt=0, allow_inf_nan=False)]],
+    BeforeValidator(_limits),
 ]
 Shares = Annotated[dict[str, Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]], BeforeValidator(_shares)]
 #: A number above 0 that may be infinite, which JSON holds as the text "inf".

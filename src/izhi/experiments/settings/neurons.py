@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from izhi.experiments.settings.fields import Group, Mark, MaybeInfinite, Names, Shares, setting
+from izhi.experiments.settings.fields import Group, Mark, MaybeInfinite, Names, Range, Shares, setting
 from izhi.spec import ResetMode, SurrogateName
 
 
@@ -21,6 +21,14 @@ class NeuronSettings(Group):
     mixture: Shares | None = setting(
         None, "initial shares of cell classes, such as RS=.5,FS=.3,CH=.2; default: one class", Mark.SHAPES
     )
+    frequency: Range | None = setting(
+        None, "lowest and highest frequency of resonators, radians per step, comma-separated [0.01,1]", Mark.SHAPES
+    )
+    decay: Range | None = setting(None, "lowest and highest decay of resonators per step [0.001,0.02]", Mark.SHAPES)
+    time_constants: Range | None = setting(
+        None, "lowest and highest time constant of v, and of u, in steps (lif, adlif); default: one for all",
+        Mark.SHAPES,
+    )  # fmt: skip
     beta: float = setting(0.95, "decay of the membrane potential per step (lif)", ge=0, le=1)
     reset: ResetMode = setting("subtract", "reset after a spike (lif)")
     v_reset: float = setting(0.0, "membrane potential after a reset to a value (lif)", lt=1)

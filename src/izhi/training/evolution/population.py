@@ -124,7 +124,7 @@ class Population:
     """Runs many members of one genome on the same samples, as one wide network.
 
     Raises:
-        SettingError: for neurons of a mixture, whose constants differ.
+        SettingError: for neurons of a mixture or a distribution, whose constants differ.
     """
 
     network: Network  #: of the values that the genome does not hold
@@ -132,8 +132,11 @@ class Population:
     is_constant: bool = False  #: whether all steps of a sample are the same, as of a constant current
 
     def __post_init__(self) -> None:
-        if any(getattr(x.neuron, "mixture", None) for x in self.network.spiking):
-            raise SettingError("mixture is set, which evolution cannot run; leave it out")
+        if any(".mixed_" in name for x in self.network.spiking for name, _ in x.named_buffers()):
+            raise SettingError(
+                "a mixture, or a distribution such as that of resonators, is set, which evolution cannot run; choose"
+                " neurons that are alike at first"
+            )
 
     def outputs(self, spikes: Spikes, x: Tensor) -> Iterator[Tensor]:
         """Output (T, B, classes) of each member x (P, n) on spikes (T, B, inputs)."""
