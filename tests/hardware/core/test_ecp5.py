@@ -144,6 +144,22 @@ def test_bad_settings_and_tools_that_fail(file, tools, tmp_path, monkeypatch, ca
     assert not (tmp_path / "hw").exists()
 
 
+@pytest.mark.slow
+def test_yosys_synthesises_a_block_of_ecp5_in_a_module_below_the_top(tmp_path):
+    """Yosys 0.70 elaborated the top module again when it checked the netlist, and then had lost the other modules."""
+    (tmp_path / "izhi.v").write_text("""
+module izhi_top (input clk, input signed [1:0] a, output y);
+    MULT18X18D #(.REG_OUTPUT_CLK("CLK0")) product (.CLK0(clk), .A0(a[0]), .A1(a[1]), .B0(1'h1), .P0(y));
+endmodule
+module izhi (input clk, input [1:0] a, output y);
+    izhi_top top (.clk(clk), .a(a), .y(y));
+endmodule
+""")
+    ecp5._run(ecp5._commands(ECP5_BOARDS["ulx3s"])[0], tmp_path)
+    cells = json.loads((tmp_path / "izhi.json").read_text())["modules"]["izhi"]["cells"].values()
+    assert [cell["type"] for cell in cells if cell["type"] != "$scopeinfo"] == ["MULT18X18D"]
+
+
 @pytest.mark.long
 def test_the_tools_themselves_route_a_small_core(tmp_path):
     for name in ("yosys", "nextpnr-ecp5", "ecppack"):

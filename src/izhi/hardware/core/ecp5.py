@@ -82,10 +82,18 @@ def _constraints(board: Ecp5Board) -> str:
     return "\n".join(lines) + "\n"
 
 
+#: Without the attribute, yosys 0.70 would elaborate the top module again when it checks the netlist, since a product's
+#: cell asks for it, and the modules below it are gone.
+_SYNTHESIS = (
+    "read_verilog izhi.v; synth_ecp5 -top izhi -run :check; setattr -unset reprocess_after;"
+    " synth_ecp5 -top izhi -run check: -json izhi.json"
+)
+
+
 def _commands(board: Ecp5Board) -> list[list[str]]:
     """Synthesis; place and route; bitstream."""
     return [
-        ["yosys", "-q", "-l", "yosys.log", "-p", "read_verilog izhi.v; synth_ecp5 -top izhi -json izhi.json"],
+        ["yosys", "-q", "-l", "yosys.log", "-p", _SYNTHESIS],
         ["nextpnr-ecp5", f"--{board.device}", "--package", board.package, "--speed", str(board.speed), "--json",
          "izhi.json", "--lpf", "izhi.lpf", "--textcfg", "izhi.config", "--report", "nextpnr.json", "--log",
          "nextpnr.log", "--quiet", "--seed", "1", "--timing-allow-fail"],
