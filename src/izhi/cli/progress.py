@@ -83,6 +83,8 @@ class TerminalListener:
         if self.about and not self.quiet:
             self.report(self.about)
         self.about = ""
+        for note in () if self.quiet else event.notes:
+            self.report(f"  {note}")
         description = "all runs" if self.parallel else label
         self.progress.update(self.task, description=description, total=self.runs * event.epochs)
         self._advance(run, event.epoch)

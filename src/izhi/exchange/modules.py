@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from izhi.errors import ExchangeError, shown
 from izhi.exchange.builder import NetworkBuilder, Numbers, PendingWeights, as_numbers
 from izhi.network import Network
-from izhi.network.network import hooked
+from izhi.network.sequence import hooked
 from izhi.neurons.surrogate import recognised
 from izhi.spec import FlattenSpec, IdentitySpec, IzhikevichSpec, LIFSpec, NeuronSpec, Shape, SynapseSpec
 

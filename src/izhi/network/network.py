@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple, NoReturn, cast
 
 import torch
@@ -15,22 +14,12 @@ from izhi.errors import DivergenceError, SettingError, ShapeError, shown
 from izhi.kernels import Spikes, SynapticInput
 from izhi.kernels.tracing import is_traced
 from izhi.network.connections import Connection
+from izhi.network.initialization import CalibrationReport, calibrate
 from izhi.network.layers import BatchNorm, Layer, ModuleState
-from izhi.network.sequence import Dropout, Residual, are_weights, each_step, layers_of, run_sequence
+from izhi.network.sequence import Dropout, Residual, are_weights, each_step, hooked, layers_of, run_sequence
 from izhi.network.synapses import currents
 from izhi.neurons.state import Target, detach, moved
 from izhi.spec.network import check_options
-
-
-@contextmanager
-def hooked(modules: Iterable[nn.Module], function: Callable[..., None]) -> Iterator[None]:
-    """Within it, modules call a function of module, inputs and outputs after each forward pass."""
-    hooks = [module.register_forward_hook(function) for module in modules]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 class NetworkState(NamedTuple):
@@ -212,6 +201,26 @@ class Network(nn.Module):
                     f"a state of {name} is not a number: weights, coefficients or inputs are not finite, or too large;"
                     " choose smaller ones"
                 )
+
+    def calibrate(self, spikes: Spikes, deviation: float = 0.6, *, centred: bool = True) -> CalibrationReport:
+        """Scale the weights by samples, so that training begins with neurons that neither rest nor fire all the time.
+
+        Layer by layer, each neuron's (channel's) weights and bias get the factor with which its v, were there no
+        spikes, has this standard deviation over samples and time, in units of threshold − v at rest; recurrence is left
+        out. Where a layer is normalised, the factor of the normalisation is scaled.
+
+        Args:
+            spikes: input of the first layer, (T, B, *features), of some hundred training samples.
+            deviation: above 0; with 0.5 to 0.7, v crosses the threshold every now and then.
+            centred: whether biases are set so that the mean current is 0 as well.
+
+        Returns:
+            Shares of silent and saturated neurons of each layer, before and after.
+
+        Raises:
+            SettingError: for quantised neurons, or those without a threshold, and a deviation out of range.
+        """
+        return calibrate(self, spikes, deviation, centred=centred)
 
     def record(self, spikes: Spikes, state: NetworkState | None = None) -> Recording:
         """Run spikes as a call does, and return the spikes of every layer as well."""

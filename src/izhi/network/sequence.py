@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, cast
@@ -218,3 +219,14 @@ def _keeps_state(module: nn.Module) -> bool:
         or any(hasattr(part, name) for name in ("init_hidden", "state_fallback", "_memories"))
         for part in module.modules()
     )
+
+
+@contextmanager
+def hooked(modules: Iterable[nn.Module], function: Callable[..., None]) -> Iterator[None]:
+    """Within it, modules call a function of module, inputs and outputs after each forward pass."""
+    hooks = [module.register_forward_hook(function) for module in modules]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

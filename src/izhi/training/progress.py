@@ -29,6 +29,7 @@ class ProgressEvent:
         warnings: warnings about the network after the epoch.
         label: name of the run among the runs of a command.
         settings: settings of the run by name, in the ``start`` event of a run with settings.
+        notes: lines about what happened before the first epoch, in the ``start`` event.
     """
 
     kind: EventKind
@@ -40,6 +41,7 @@ class ProgressEvent:
     warnings: Sequence[str] = ()
     label: str = ""
     settings: Mapping[str, object] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 #: A function that receives every event of a run, such as one that shows a bar.

@@ -200,6 +200,10 @@ class TrainingSettings(Group):
         "constant", "schedule of the learning rates: constant, or cosine decay to 0"
     )
     weight_decay: float = setting(0.0, "weight decay", ge=0)
+    calibrate: float | None = setting(
+        None, "initial standard deviation of v without spikes, in thresholds, to which weights are scaled by training"
+        " samples; default: weights as drawn", gt=0,
+    )  # fmt: skip
     gradient_clip: float | None = setting(None, "largest norm of the gradient; default: none", gt=0)
     seed: int = setting(
         0, "seed of weights, sample order and coding",
