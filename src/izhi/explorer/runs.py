@@ -154,7 +154,7 @@ class SampleView:
         self.run = Select(name="run", title="run", options=[], sizing_mode="stretch_width")
         self.number = Spinner(name="sample", title="test sample", low=0, value=0, step=1, width=110)
         self.layer = Spinner(name="layer", title="layer whose v is drawn", low=1, value=1, step=1, width=150)
-        self.neurons = TextInput(name="neurons", title="neurons, such as 0,7 [the four that fire most]", width=260)
+        self.neurons = TextInput(name="neurons", title="neurons, such as 0,7 [busiest 4]", width=260)
         self.button = Button(name="show-sample", label="run the sample", button_type="primary")
         self.status = widgets.text("sample-status")
         self.answer = widgets.text("sample-answer")
