@@ -37,6 +37,7 @@ TEXTS: dict[str, tuple[Any, ...]] = {
     "population": (2, 3),
     "tau": (1.5, 4.0),
     "gain": (-1.0, 0.0, 4.0),
+    "q_damping": (0.0, 0.05),
     "batch_size": (1, 8),
     "members": (4, 6),
     "validation": (0.0, 0.3),
@@ -82,8 +83,9 @@ def _limit(limits: list[Any], name: str) -> Any:
 _CONTEXT: dict[str, dict[str, Any]] = {
     "permutation": {"encoding": "rows", "dataset": "digits", "steps": 16},
     "beta": {"neuron": "lif"},
-    "reset": {"neuron": "lif"},
     "v_reset": {"neuron": "lif", "reset": "value"},
+    "q_decay": {"neuron": "adlif", "reset": "smooth"},
+    "q_damping": {"neuron": "adlif", "reset": "smooth"},
     "tau": {"connection": "exponential"},
     "inhibitory": {"connection": "conductance"},
     "delay_type": {"delays": 3},
@@ -113,6 +115,8 @@ def context(name: str, value: Any) -> dict[str, Any]:
         found["dataset"] = "iris"
     elif GROUP_OF[name] == "evolution":
         found |= {"optimizer": "snes", "members": 4}
+    if name == "reset":
+        found["neuron"] = {"subtract": "normalized", "none": "adlif", "smooth": "adlif"}.get(value, "lif")
     if name == "mixture":
         found["neuron"] = next(iter(value))
     if name == "learn" and value[0] != "beta":

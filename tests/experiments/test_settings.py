@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import tomli_w
 from hypothesis import given, settings, strategies as st
 
 from izhi.cli.parser import parser
@@ -19,6 +20,7 @@ from izhi.experiments.settings import (
     parsed,
     read,
 )
+from izhi.experiments.settings.description import describe
 
 TABLES = """
 validation = 0.2
@@ -49,6 +51,83 @@ def test_tables_and_flat_keys_give_the_same_experiment(tmp_path):
     assert found[0].network.hidden == (8, 4)
     assert found[0].training.learning_rate == 1e-3
     assert found[0].data.validation == 0.2
+
+
+#: What a configuration of before has, in which LIF alone had a reset.
+SAVED_BEFORE = {
+    "dataset": "iris", "beta": 0.95, "reset": "subtract", "v_reset": 0.0, "slope": 2.0, "jacobian_limit": 1.0,
+    "surrogate": "atan", "learn": [], "spread": 0.0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero", "soft", "none", "value"])
+def test_a_reset_that_had_no_effect_has_none(reset, tmp_path):
+    """As TOML and as a checkpoint, and again after it is saved."""
+    before = {**SAVED_BEFORE, "neuron": "normalized", "gain": 1.0, "order": "fpga-ip", "reset": reset}
+    e = experiment(before)
+    assert e.neurons.reset == "value"
+    assert experiment({"dataset": "iris"}) == e
+    (tmp_path / "config.toml").write_text(tomli_w.dumps(before))
+    assert experiment(read(tmp_path / "config.toml")) == e
+    assert experiment({**read(tmp_path / "config.toml"), "reset": "subtract"}).neurons.reset == "subtract"
+    lif = experiment({**SAVED_BEFORE, "neuron": "lif", "gain": 1.0, "reset": reset})
+    assert lif.neurons.reset == reset
+    assert experiment(lif.flat(plain=True)) == lif
+
+
+def test_resets_of_layers_that_were_saved_before():
+    layers = [{"size": 8, "neuron": "lif"}, {"size": 6, "neuron": "lif", "reset": "soft"}, {"size": 5}]
+    before = {**SAVED_BEFORE, "neuron": "normalized", "reset": "zero", "layers": layers}
+    assert _resets_of_layers(before) == ["zero", "soft", "value", "value"]
+    layers = [{"size": 8, "neuron": "RS", "reset": "zero"}, {"size": 6}, {"size": 5, "neuron": "lif", "reset": "soft"}]
+    before = {**SAVED_BEFORE, "neuron": "lif", "reset": "zero", "layers": layers}
+    assert _resets_of_layers(before) == ["value", "zero", "soft", "zero"]
+
+
+def _resets_of_layers(settings):
+    return [layer.neuron.reset for layer in describe(experiment({**settings, "readout": "spikes"}), 4, 3).layers]
+
+
+@pytest.mark.parametrize("reset", ["value", "subtract", "none", "smooth"])
+def test_a_reset_is_saved_and_read_back(reset, tmp_path):
+    e = experiment({"dataset": "iris", "neuron": "adlif", "reset": reset})
+    (tmp_path / "config.toml").write_text(e.to_toml())
+    assert experiment(read(tmp_path / "config.toml")) == e == experiment(e.flat(plain=True))
+    neuron = describe(e, 4, 3).layers[0].neuron
+    assert neuron.parameters.reset == reset
+    assert type(neuron).of_table(neuron.table()) == neuron
+    assert ("reset" in neuron.table()["parameters"]) == (reset != "value")
+
+
+def test_the_reset_of_a_mixture_and_its_refractory_state():
+    settings = {"neuron": "RS", "mixture": "RS=.5,FS=.5", "reset": "smooth", "q_decay": 0.8, "q_damping": 0.02}
+    neuron = describe(experiment({"dataset": "iris", **settings}), 4, 3).layers[0].neuron
+    assert {p.reset for p in neuron.mixture.members} == {"smooth"}
+    assert (neuron.parameters.q_decay, neuron.parameters.q_damping) == (0.8, 0.02)
+    assert type(neuron).of_table(neuron.table()) == neuron
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"reset": "zero"}, "reset is 'zero', which Izhikevich neurons do not have; choose value, which sets v to c"),
+        ({"reset": "soft"}, "reset is 'soft', which Izhikevich neurons do not have; choose subtract"),
+        (
+            {"neuron": "lif", "reset": "smooth"},
+            "reset is 'smooth', which lif does not have; choose subtract, soft, zero, value or none",
+        ),
+        ({"reset": "value", "v_reset": -0.2}, "v_reset is -0.2, but normalized is reset to c; leave it out"),
+        ({"q_decay": 0.5}, "q_decay is 0.5, which reset 'value' has no use for; choose reset 'smooth'"),
+        ({"learn": "q_damping"}, "learn is 'q_damping', which reset 'value' has no use for"),
+        (
+            {"neuron": "izhi.equation.literature:parametric_lif", "reset": "subtract"},
+            "reset is 'subtract', but izhi.equation.literature:parametric_lif has its own; leave it out",
+        ),
+    ],
+)
+def test_wrong_resets(settings, message):
+    with pytest.raises(SettingError, match=message):
+        experiment({"dataset": "iris", **settings})
 
 
 def test_what_is_saved_is_read_back(tmp_path):

@@ -46,6 +46,8 @@ class CustomSpec(NeuronSpec):
         for name in ("frequency", "decay", "time_constants"):
             if getattr(options, name) is not None:
                 raise SettingError(f"{name} is set, which {options.neuron} has no use for; leave it out")
+        if options.reset is not None:
+            raise SettingError(f"reset is {options.reset!r}, but {options.neuron} has its own; leave it out")
         if options.mixture:
             raise SettingError(f"mixture is set, but {options.neuron} has no classes; choose another neuron")
 

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, cast
 from izhi.errors import SettingError, unknown
 from izhi.spec.distribution import Distribution, Leaks, Resonators
 from izhi.spec.neuron import Coefficient, NeuronEntry, NeuronOptions, NeuronSpec, common_of_options, register
-from izhi.spec.parameters import LEARNABLE, REFRACTORY, IzhikevichParameters
+from izhi.spec.parameters import LEARNABLE, REFRACTORY, IzhikevichParameters, IzhikevichReset
 from izhi.spec.presets import PRESETS, preset
 from izhi.spec.tables import Shape, Table, read, write
 
@@ -25,6 +25,7 @@ class MixtureSpec:
 
     shares: tuple[tuple[str, float], ...]  #: (preset, share), in the order in which their neurons lie
     order: str | None = None  #: event order in place of the first preset's
+    reset: IzhikevichReset | None = None  #: reset in place of the presets'
 
     def __post_init__(self) -> None:
         if not self.shares:
@@ -42,7 +43,8 @@ class MixtureSpec:
     def members(self) -> tuple[IzhikevichParameters, ...]:
         """Parameters of each; their order is one for the layer."""
         presets = [preset(name) for name, _ in self.shares]
-        return tuple(p.replace(order=self.order or presets[0].order) for p in presets)
+        order, reset = self.order or presets[0].order, self.reset or presets[0].reset
+        return tuple(p.replace(order=order, reset=reset) for p in presets)
 
     def counts(self, size: int) -> list[int]:
         """Whole numbers of neurons of each in a layer of that size, by largest remainder.
@@ -117,6 +119,10 @@ class IzhikevichSpec(NeuronSpec):
         return self.parameters.order
 
     @property
+    def reset(self) -> IzhikevichReset:
+        return self.parameters.reset
+
+    @property
     def states(self) -> tuple[str, ...]:
         return (*super().states, "q") if self.parameters.reset == "smooth" else super().states
 
@@ -149,16 +155,20 @@ class IzhikevichSpec(NeuronSpec):
 
     def configured(self, options: NeuronOptions, shape: Shape) -> IzhikevichSpec:
         common, parameters, mixture = common_of_options(options, shape), self.parameters, None
+        reset = cast("IzhikevichReset", options.reset or self.reset)
         if options.mixture:
             if len(shape) > 1:
                 raise SettingError("mixture is set, which convolutions do not have; give it to linear layers alone")
-            mixture = MixtureSpec(tuple(options.mixture.items()), options.order)
+            mixture = MixtureSpec(tuple(options.mixture.items()), options.order, reset)
             common["size"], parameters = shape, mixture.members[0]
         elif options.order is not None:
             parameters = parameters.replace(order=options.order)
         distribution = self._distribution(options)
         if distribution is not None and common["size"] is None:
             common["size"] = (shape[0], *[1] * (len(shape) - 1))
+        if reset == "smooth":
+            parameters = parameters.replace(q_decay=options.q_decay, q_damping=options.q_damping)
+        parameters = parameters.replace(reset=reset)
         if options.gain is not None:
             parameters = parameters.replace(gain=options.gain)
         return self.replace(
@@ -196,6 +206,10 @@ class IzhikevichSpec(NeuronSpec):
         if options.mixture:
             MixtureSpec(tuple(options.mixture.items()))
         self._distribution(options)
+        if options.reset is not None:
+            self.parameters.replace(reset=options.reset)  # refuses those of LIF alone
+        if options.v_reset:
+            raise SettingError(f"v_reset is {options.v_reset:g}, but {options.neuron} is reset to c; leave it out")
 
     def check_hardware(self) -> None:
         if self.parameters.order != "fpga-ip":
@@ -204,8 +218,7 @@ class IzhikevichSpec(NeuronSpec):
     def table(self) -> Table:
         whole = {**super().table(), "parameters": _written(self.parameters), "jacobian_limit": self.jacobian_limit}
         if self.mixture is not None:
-            order = {} if self.mixture.order is None else {"order": self.mixture.order}
-            whole["mixture"] = {"shares": dict(self.mixture.shares), **order}
+            whole["mixture"] = {**write(self.mixture), "shares": dict(self.mixture.shares)}
         if self.distribution is not None:
             kind = next(name for name, one in _DISTRIBUTIONS.items() if isinstance(self.distribution, one))
             whole["distribution"] = {"kind": kind, **write(self.distribution)}
@@ -256,7 +269,10 @@ register(
         },
         operations=(6, 6),
         has_patterns=True,
-        settings=("order", "gain", "mixture", "jacobian_limit", "frequency", "decay", "time_constants"),
+        settings=(
+            "order", "gain", "mixture", "reset", "q_decay", "q_damping", "jacobian_limit", "frequency", "decay",
+            "time_constants",
+        ),
         executors={
             "torch": "izhi.neurons.izhikevich:Izhikevich",
             "nir": "izhi.exchange.izhikevich:CODEC",

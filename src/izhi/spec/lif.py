@@ -11,7 +11,7 @@ from izhi.spec.distribution import Spread
 from izhi.spec.neuron import Coefficient, NeuronEntry, NeuronOptions, NeuronSpec, ResetMode, common_of_options, register
 from izhi.spec.tables import Shape, Table, write
 
-RESETS: tuple[ResetMode, ...] = get_args(ResetMode)
+RESETS: tuple[ResetMode, ...] = tuple(x for x in get_args(ResetMode) if x != "smooth")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,8 @@ class LIFSpec(NeuronSpec):
 
     def configured(self, options: NeuronOptions, shape: Shape) -> LIFSpec:
         common = common_of_options(options, shape)
-        own: dict[str, Any] = {"beta": options.beta, "reset": options.reset, "v_reset": options.v_reset}
+        reset = options.reset or self.reset
+        own: dict[str, Any] = {"beta": options.beta, "reset": reset, "v_reset": options.v_reset}
         if options.time_constants is not None:
             own["tau"] = Spread("tau", *options.time_constants)
             common["size"] = common["size"] or (shape[0], *[1] * (len(shape) - 1))
@@ -92,6 +93,11 @@ class LIFSpec(NeuronSpec):
             Spread("tau", *options.time_constants)
             if options.beta != LIFSpec.beta:
                 raise SettingError(f"beta is {options.beta:g} beside time_constants, expected one of the two")
+        if options.reset is not None and options.reset not in RESETS:
+            raise SettingError(
+                f"reset is {options.reset!r}, which {options.neuron} does not have; choose {', '.join(RESETS[:-1])} or"
+                f" {RESETS[-1]}"
+            )
 
     def check_hardware(self) -> None:
         if self.reset == "none" or not self.reset_delay:

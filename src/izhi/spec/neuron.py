@@ -12,16 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar, get_args
 
 from izhi.errors import SettingError, shown, unknown
+from izhi.spec.parameters import REFRACTORY, IzhikevichParameters
 from izhi.spec.tables import Shape, Table, read
 from izhi.trust import imported, is_reference, require_trusted
 
 Self = TypeVar("Self", bound="NeuronSpec")
 
-#: How a neuron without a reset of its own is reset after a spike.
-ResetMode = Literal["subtract", "soft", "zero", "value", "none"]
+#: How a neuron is reset after a spike; LIF and Izhikevich neurons have some of these each.
+ResetMode = Literal["subtract", "soft", "zero", "value", "none", "smooth"]
 SurrogateName = Literal["atan", "fast_sigmoid", "sigmoid"]
 #: Names of the surrogate gradients that a description holds.
 SURROGATES: tuple[SurrogateName, ...] = get_args(SurrogateName)
@@ -56,8 +57,10 @@ class NeuronOptions(Protocol):
     decay: tuple[float, float] | None
     time_constants: tuple[float, float] | None
     beta: float
-    reset: ResetMode
+    reset: ResetMode | None
     v_reset: float
+    q_decay: float
+    q_damping: float
     surrogate: SurrogateName
     slope: float
     jacobian_limit: float
@@ -93,6 +96,11 @@ class NeuronSpec:
     @property
     def order(self) -> str | None:
         """The event order; None for a neuron that has only one."""
+        return None
+
+    @property
+    def reset(self) -> ResetMode | None:
+        """The reset after a spike; None for a neuron that has only its own."""
         return None
 
     @property
@@ -288,8 +296,23 @@ def neuron_spec(name: str) -> NeuronSpec:
     return entry_of_preset(name).presets[name]
 
 
-def usual_options(options: NeuronOptions) -> tuple[float, str | None, Literal["spikes", "current"]]:
-    """Gain, event order and readout of the preset that options name.
+class UsualOptions(NamedTuple):
+    """What a preset decides where options do not: gain, event order, reset and readout."""
+
+    gain: float
+    order: str | None
+    reset: ResetMode | None
+    readout: Literal["spikes", "current"]
+
+
+#: Options that one reset alone has a use for, and their defaults.
+_OF_RESET: dict[str, tuple[ResetMode, float]] = {
+    "v_reset": ("value", 0.0), **{x: ("smooth", getattr(IzhikevichParameters, x)) for x in REFRACTORY}
+}  # fmt: skip
+
+
+def usual_options(options: NeuronOptions) -> UsualOptions:
+    """The choices of the preset that options name.
 
     Raises:
         SettingError: for the first option that does not fit the preset.
@@ -299,9 +322,12 @@ def usual_options(options: NeuronOptions) -> tuple[float, str | None, Literal["s
     for name in options.learn:
         if name not in learnable:
             raise unknown("learnable coefficient", name, learnable)
-    if options.reset != "value" and (options.v_reset or "v_reset" in options.learn):
-        name, value = ("v_reset", f"{options.v_reset:g}") if options.v_reset else ("learn", "'v_reset'")
-        raise SettingError(f"{name} is {value}, which reset {options.reset!r} has no use for; choose reset 'value'")
+    reset = options.reset or spec.reset
+    for name, (of, default) in _OF_RESET.items():
+        value = getattr(options, name)
+        if reset != of and (value != default or name in options.learn):
+            text = f"{name} is {value:g}" if value != default else f"learn is {name!r}"
+            raise SettingError(f"{text}, which reset {reset!r} has no use for; choose reset {of!r}")
     for name in ("per_neuron", "per_channel"):
         if getattr(options, name) and not options.learn:
             raise SettingError(f"{name} is set, but learn names no coefficient; add learn")
@@ -310,7 +336,7 @@ def usual_options(options: NeuronOptions) -> tuple[float, str | None, Literal["s
     differs = options.per_neuron or options.per_channel or options.time_constants
     if options.spread and not (differs or getattr(spec, "distribution", None)):
         raise SettingError(f"spread is {options.spread:g}, but neurons share their values; add per_neuron")
-    return spec.gain, spec.order, spec.readout
+    return UsualOptions(spec.gain, spec.order, spec.reset, spec.readout)
 
 
 def neuron_of_table(table: Mapping[str, object]) -> NeuronSpec:
@@ -320,6 +346,6 @@ def neuron_of_table(table: Mapping[str, object]) -> NeuronSpec:
 
 __all__ = [
     "NEURONS", "Coefficient", "NeuronEntry", "NeuronOptions", "NeuronSpec", "ResetMode", "SurrogateName",
-    "SurrogateSpec", "entry_of", "entry_of_preset", "neuron_spec", "preset_names", "register", "register_again",
-    "usual_options",
+    "SurrogateSpec", "UsualOptions", "entry_of", "entry_of_preset", "neuron_spec", "preset_names", "register",
+    "register_again", "usual_options",
 ]  # fmt: skip

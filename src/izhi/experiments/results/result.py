@@ -125,7 +125,7 @@ def in_groups(settings: Mapping[str, object]) -> list[Chosen]:
 
 
 #: Settings whose default follows from others; saved configurations hold what was chosen.
-_RESOLVED = ("encoding", "window", "gain", "order", "readout")
+_RESOLVED = ("encoding", "window", "gain", "order", "reset", "readout")
 
 
 def _resolved(settings: Mapping[str, object]) -> dict[str, object]:

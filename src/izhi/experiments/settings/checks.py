@@ -10,22 +10,20 @@ from izhi.data.catalogue import is_path
 from izhi.errors import SettingError, unknown
 from izhi.experiments.settings.fields import Mark
 from izhi.experiments.settings.groups import FIELDS, marked
-from izhi.spec import ORDERS, usual_options
+from izhi.spec import ORDERS, UsualOptions, usual_options
 
 if TYPE_CHECKING:
     from izhi.experiments.settings.experiment import Experiment
 
 #: What a data set holds: recorded events, time series, or values.
 Samples = Literal["events", "series", "values"]
-#: Gain, event order and readout.
-Usual = tuple[float, str | None, Literal["spikes", "current"]]
 
 
-def check(e: Experiment, samples: Samples) -> Usual:
+def check(e: Experiment, samples: Samples) -> UsualOptions:
     """Raise SettingError for the first setting that does not fit the others, or the data set.
 
     Returns:
-        Gain, event order and readout where settings do not say them.
+        The choices of the neuron where settings do not have them.
     """
     _check_samples(e, samples)
     n, coding = e.neurons, e.coding
@@ -49,7 +47,7 @@ def check(e: Experiment, samples: Samples) -> Usual:
         raise SettingError("hidden and layers are both given, expected the hidden layers once; leave one out")
     if network.modules is not None and (network.layers is not None or has_hidden):
         raise SettingError("modules are given beside hidden or layers, expected the network once; leave these out")
-    if not network.rows and (network.readout, usual[2]) == (None, "current"):
+    if not network.rows and (network.readout, usual.readout) == (None, "current"):
         raise SettingError("hidden names no layer and the readout has no neurons; add a width")
     if e.training.loss == "max" and (network.readout or usual[2]) == "spikes":
         raise SettingError(

@@ -8,7 +8,7 @@ chosen by ``Experiment.resolved`` from other settings, and the saved configurati
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from izhi.experiments.settings.fields import Group
 from izhi.experiments.settings.groups import FIELDS, GROUP_OF, GROUPS, RENAMED
 from izhi.experiments.settings.neurons import NeuronSettings
 from izhi.files import problem
+from izhi.spec import NEURONS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -84,14 +85,18 @@ class Experiment(Group):
             over_time = self.data.over_time
             is_series = is_over_time(self.data.dataset) if over_time is None else over_time
             samples = "series" if is_series else "values"
-        gain, order, readout = check(self, samples)
+        usual = check(self, samples)
         chosen: dict[str, dict[str, object]] = {
             "coding": {
                 "encoding": coding.encoding or {"events": "events", "series": "current", "values": "rate"}[samples],
                 "window": coding.window or window,
             },
-            "neurons": {"gain": gain if neurons.gain is None else neurons.gain, "order": neurons.order or order},
-            "network": {"readout": network.readout or readout},
+            "neurons": {
+                "gain": usual.gain if neurons.gain is None else neurons.gain,
+                "order": neurons.order or usual.order,
+                "reset": neurons.reset or usual.reset,
+            },
+            "network": {"readout": network.readout or usual.readout},
         }
         return self.model_copy(
             update={place: getattr(self, place).model_copy(update=values) for place, values in chosen.items()}
@@ -135,7 +140,37 @@ def flattened(values: Mapping[str, object], *, warn: bool = False) -> dict[str, 
             if own in values:
                 raise SettingError(f"{own} is given at the top and in [{name}]; leave one out")
             found[own] = inner
-    return found
+    return _with_own_resets(found)
+
+
+#: Settings of a whole configuration that was saved before every neuron had resets, and one that it lacks.
+_SAVED, _LACKS = {"neuron", "beta", "reset", "slope", "jacobian_limit"}, "q_decay"
+
+
+def _with_own_resets(values: dict[str, object]) -> dict[str, object]:
+    """Settings as they are now; whole ones that were saved before hold a reset which LIF alone had, and others ignored.
+
+    It stays at what is LIF, and is left out at what is not: all those neurons were reset to a value of their own.
+    """
+    if _LACKS in values or not values.keys() >= _SAVED:
+        return values
+    usual, presets = {"reset": "subtract", "v_reset": 0.0}, NEURONS["lif"].presets
+    is_lif = values["neuron"] in presets
+    own = {} if is_lif else {name: values[name] for name, x in usual.items() if values.get(name, x) != x}
+
+    def of_layer(layer: object) -> object:
+        if not isinstance(layer, Mapping):
+            return layer
+        if layer.get("neuron", values["neuron"]) in presets:
+            return {**own, **layer}
+        return {name: x for name, x in layer.items() if name not in usual}
+
+    layers = values.get("layers")
+    if isinstance(layers, Sequence) and not isinstance(layers, str):
+        values["layers"] = [of_layer(layer) for layer in layers]
+    if not is_lif:
+        values = {name: x for name, x in values.items() if name not in usual}
+    return {**values, _LACKS: FIELDS[_LACKS].default}
 
 
 def _renamed(values: Mapping[str, object], warn: bool) -> Mapping[str, object]:

@@ -30,8 +30,10 @@ class NeuronSettings(Group):
         Mark.SHAPES,
     )  # fmt: skip
     beta: float = setting(0.95, "decay of the membrane potential per step (lif)", ge=0, le=1)
-    reset: ResetMode = setting("subtract", "reset after a spike (lif)")
+    reset: ResetMode | None = setting(None, "reset after a spike; default: subtract (lif), value (others)")
     v_reset: float = setting(0.0, "membrane potential after a reset to a value (lif)", lt=1)
+    q_decay: float = setting(0.9, "decay of the refractory state per step (reset smooth)", ge=0, le=1)
+    q_damping: float = setting(0.01, "damping by the refractory state per unit of time (reset smooth)", ge=0)
     surrogate: SurrogateName = setting("atan", "surrogate gradient")
     slope: float = setting(2.0, "slope of the surrogate gradient", gt=0)
     jacobian_limit: MaybeInfinite = setting(1.0, "largest membrane Jacobian in the backward pass, or inf")
