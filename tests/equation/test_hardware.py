@@ -2,7 +2,8 @@
 
 import shutil
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -35,8 +36,26 @@ NEURONS = [
 STEPS, BATCH = 30, 5
 
 
+@dataclass(frozen=True)
+class ResonatorWithReset:
+    """A resonator of the Izhikevich model with a reset; a call makes a layer of them, as that of the neurons above."""
+
+    reset: str
+    parameters: ClassVar = ("a2",)
+
+    def __call__(self, learn=()):
+        p = izhi.IzhikevichParameters(
+            a1=0.1, a2=-0.05, a3=-0.3, a4=0.01, b1=0.3, b2=-0.05, b3=0.0, c=-0.1, d=0.15, threshold=0.6,
+            reset=self.reset, q_damping=0.05,
+        )  # fmt: skip
+        return izhi.Izhikevich(p, learn=learn)
+
+
+RESETS = [ResonatorWithReset(reset) for reset in ("subtract", "none", "smooth")]
+
+
 def by_name(model):
-    return model.function.__name__
+    return model.reset if isinstance(model, ResonatorWithReset) else model.function.__name__
 
 
 def quantised(model, seed=0):
@@ -51,7 +70,7 @@ def quantised(model, seed=0):
     return quantization.quantized(network, 6, formats).eval(), spikes
 
 
-@pytest.mark.parametrize("model", NEURONS, ids=by_name)
+@pytest.mark.parametrize("model", [*NEURONS, *RESETS], ids=by_name)
 def test_torch_is_the_integer_model(model):
     network, spikes = quantised(model)
     with torch.no_grad():
@@ -72,7 +91,7 @@ def test_torch_is_the_integer_model(model):
     assert all(x.grad.abs().sum() > 0 for x in learned.values())
 
 
-@pytest.mark.parametrize("model", NEURONS, ids=by_name)
+@pytest.mark.parametrize("model", [*NEURONS, *RESETS], ids=by_name)
 def test_an_artifact_holds_the_step_itself(model, tmp_path):
     network, spikes = quantised(model)
     integers, x = quantization.in_integers(network), spikes.numpy().astype(np.uint8)
@@ -88,7 +107,7 @@ def test_an_artifact_holds_the_step_itself(model, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler is installed")
-@pytest.mark.parametrize("model", NEURONS, ids=by_name)
+@pytest.mark.parametrize("model", [*NEURONS, *RESETS], ids=by_name)
 def test_c_computes_the_same_words(model, tmp_path):
     network, _ = quantised(model)
     neuron = quantization.in_integers(network).layers[0].neuron
@@ -97,7 +116,12 @@ def test_c_computes_the_same_words(model, tmp_path):
 
 @pytest.mark.parametrize(
     "model",
-    [literature.multi_timescale_threshold, literature.balanced_resonate_and_fire, literature.two_compartment_lif],
+    [
+        literature.multi_timescale_threshold,
+        literature.balanced_resonate_and_fire,
+        literature.two_compartment_lif,
+        *RESETS,
+    ],
     ids=by_name,
 )
 def test_the_core_computes_every_spike_and_state(model, tmp_path):

@@ -39,7 +39,7 @@ def _equation(order: EventOrder, reset: IzhikevichReset) -> Equation:
         states: tuple[Symbol, ...], input: Input, p: Any, k: Any, state_quant: StateFunction | None = None
     ) -> tuple[Symbol, ...]:
         def damped(change: Symbol, x: Symbol) -> Symbol:
-            return change - p.q_damping * q[0] * x if q else change
+            return change - p.q_damping * (q[0] * x) if q else change
 
         def substep(v: Symbol, u: Symbol) -> tuple[Symbol, Symbol]:
             def own(v: Symbol) -> Symbol:

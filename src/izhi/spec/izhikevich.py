@@ -128,10 +128,9 @@ class IzhikevichSpec(NeuronSpec):
 
     @property
     def operations(self) -> tuple[int, int]:
-        """Of the reset "smooth" four products and four additions more: q, and its damping of v and u."""
+        """Of the reset "smooth" five products and four additions more: q, threshold + q, and the damping of v and u."""
         products, additions = super().operations
-        extra = 4 * (self.parameters.reset == "smooth")
-        return products + extra, additions + extra
+        return (products + 5, additions + 4) if self.parameters.reset == "smooth" else (products, additions)
 
     @property
     def gain(self) -> float:
