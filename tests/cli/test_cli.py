@@ -180,6 +180,8 @@ def test_simulate(tmp_path):
         ["normalized"],
         ["rebound spike"],
         ["CH", "--order", "s2nn", "--dt", "0.5"],
+        ["adlif", "--reset", "smooth", "--set", "q_decay=0.8"],
+        ["lif", "--reset", "zero"],
     ):
         assert main(["simulate", *more, "--out", str(tmp_path / "x.svg")]) == 0
 
@@ -268,6 +270,12 @@ def test_bad_settings_write_nothing(capsys, tmp_path, monkeypatch, options, mess
         (["simulate", "RS", "--set", "a=x"], "set has 'a=x', expected name=value"),
         (["simulate", "RS", "--set", "gain=2"], "unknown parameter 'gain'"),
         (["simulate", "lif", "--set", "c=1"], "unknown parameter 'c'; expected one of: beta, threshold"),
+        (["simulate", "RS", "--reset", "zero"], "reset is 'zero', which Izhikevich neurons do not have; choose value"),
+        (["simulate", "lif", "--reset", "smooth"], "unknown reset mode 'smooth'"),
+        (
+            ["simulate", "izhi.equation.literature:parametric_lif", "--reset", "zero"],
+            "reset is 'zero', but izhi.equation.literature:parametric_lif has its own; leave it out",
+        ),
         (["simulate", "RS", "--set", "c=40"], "threshold is 30.0, expected more than the reset value c = 40"),
         (["simulate", "accommodation", "--current", "3", "--set", "a=1"], "b is not defined where b2 is 0"),
         (["simulate", "CH", "--set", "a=1,b1=2"], "a or b is given beside b1 or b2"),

@@ -91,6 +91,21 @@ def test_torch_is_the_integer_model(model):
     assert all(x.grad.abs().sum() > 0 for x in learned.values())
 
 
+@pytest.mark.parametrize("model", RESETS, ids=by_name)
+def test_gradients_through_the_rounding_are_those_of_the_reference(model):
+    network, spikes = quantised(model)
+    network.train()
+    results = []
+    for kernel in ("reference", "cpu"):
+        for layer in network.spiking:
+            layer.neuron.neuron.kernel = kernel
+        network.zero_grad()
+        network(spikes)[0].sum().backward()
+        results.append([x.grad.clone() for x in network.parameters()])
+    for x, y in zip(*results, strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-3 * float(x.abs().max()))
+
+
 @pytest.mark.parametrize("model", [*NEURONS, *RESETS], ids=by_name)
 def test_an_artifact_holds_the_step_itself(model, tmp_path):
     network, spikes = quantised(model)

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from izhi.cli.parser import Command
 from izhi.data import require_known
 from izhi.experiments.settings import FIELDS, GROUP_OF, GROUPS, RENAMED, Mark, choices, marked, typed
-from izhi.spec import ORDERS, entry_of_preset
+from izhi.spec import ORDERS, ResetMode, entry_of_preset
 
 
 def add_settings(command: Command, *, without: Sequence[str] = (), common: Mark = Mark.COMMON) -> None:
@@ -395,6 +395,7 @@ def simulate(command: Command) -> None:
     command.option("--duration", "X", "duration, ms [200]", group)
     command.option("--dt", "X", "time step, ms [the preset's]", group)
     command.option("--order", tuple(ORDERS), "order of the events of a step [the preset's]", "neuron")
+    command.option("--reset", get_args(ResetMode), "reset after a spike [the preset's]", "neuron")
     command.option("--set", "LIST", "parameters name=value, comma-separated, such as a=0.1,d=2 [none]", "neuron")
     command.option("--out", "FILE", "figure (.png, .svg, .pdf) [NEURON.png]", "output")
 

@@ -37,21 +37,26 @@ def simulate(a: argparse.Namespace) -> None:
 
 def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
     entry, spec = entry_of_preset(a.neuron), neuron_spec(a.neuron)
+    if a.reset is not None and spec.reset is None:
+        raise SettingError(f"reset is {a.reset!r}, but {a.neuron} has its own; leave it out")
     p = getattr(spec, "parameters", None)
     if p is None:
+        spec = spec if a.reset is None else spec.replace(reset=a.reset)
         changes = _changes(a.set, getattr(spec, "names", ()))
         neuron: Any = build_neurons(spec.with_values(changes))
-        dt, unit, order, name = 1.0, "1", "", a.neuron if ":" in a.neuron else a.neuron.upper()
+        dt, unit, name = 1.0, "1", a.neuron if ":" in a.neuron else a.neuron.upper()
+        order = "" if a.reset is None else f", reset {a.reset}"
     else:
         changes = _changes(a.set, _CHANGEABLE)
-        p = p.replace(**changes, order=a.order or p.order)
+        p = p.replace(**changes, order=a.order or p.order, reset=a.reset or p.reset)
+        order = f", order {p.order}" + ("" if p.reset == "value" else f", reset {p.reset}")
         if a.neuron in PATTERNS and a.current is None:
             for name in ("dt", "duration"):
                 if getattr(a, name) is not None:
                     raise SettingError(f"{name} is set, but {a.neuron!r} runs its own stimulus; add --current")
-            return simulation.run(p, PATTERNS[a.neuron].current()), f"{a.neuron}, order {p.order}{_suffix(changes)}"
+            return simulation.run(p, PATTERNS[a.neuron].current()), f"{a.neuron}{order}{_suffix(changes)}"
         p = p if a.dt is None else p.replace(dt=a.dt)
-        neuron, dt, unit, order, name = entry.load("torch")(p, gain=1.0), p.dt, p.unit, f", order {p.order}", a.neuron
+        neuron, dt, unit, name = entry.load("torch")(p, gain=1.0), p.dt, p.unit, a.neuron
     amplitude = (10.0 if unit == "mV" else 0.1) if a.current is None else a.current
     current = simulation.pulse(amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=dt)
     title = f"{name}, I = {amplitude:g}{' mV/ms' if unit == 'mV' else ''}{order}{_suffix(changes)}"

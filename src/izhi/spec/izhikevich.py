@@ -269,7 +269,15 @@ register(
         operations=(6, 6),
         has_patterns=True,
         settings=(
-            "order", "gain", "mixture", "reset", "q_decay", "q_damping", "jacobian_limit", "frequency", "decay",
+            "order",
+            "gain",
+            "mixture",
+            "reset",
+            "q_decay",
+            "q_damping",
+            "jacobian_limit",
+            "frequency",
+            "decay",
             "time_constants",
         ),
         executors={

@@ -30,7 +30,7 @@ class NeuronSettings(Group):
         Mark.SHAPES,
     )  # fmt: skip
     beta: float = setting(0.95, "decay of the membrane potential per step (lif)", ge=0, le=1)
-    reset: ResetMode | None = setting(None, "reset after a spike; default: subtract (lif), value (others)")
+    reset: ResetMode | None = setting(None, "reset after a spike; default: by neuron")
     v_reset: float = setting(0.0, "membrane potential after a reset to a value (lif)", lt=1)
     q_decay: float = setting(0.9, "decay of the refractory state per step (reset smooth)", ge=0, le=1)
     q_damping: float = setting(0.01, "damping by the refractory state per unit of time (reset smooth)", ge=0)
