@@ -108,8 +108,8 @@ def test_the_table_of_orders_is_that_of_the_program():
         assert driven_by == order.u_from
         named = [x for x in re.findall(r"`([\w-]+)`", presets) if x in izhi.PRESETS]
         assert [x for x in named if izhi.PRESETS[x].order != name] == []
-        assert bool(named) == (name in ("fpga-ip", "izhikevich"))
-    patterns = {izhi.PRESETS[name].order for name in izhi.PATTERNS}
+        assert bool(named) == (name in ("fpga-ip", "izhikevich", "snntorch"))
+    patterns = {izhi.PATTERNS[name].parameters.order for name in izhi.PATTERNS}
     assert (patterns, izhi.snntorch.DEFAULT.order) == ({"izhikevich-2004"}, "snntorch")
 
 
