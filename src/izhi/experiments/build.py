@@ -248,7 +248,8 @@ def optimizer(e: Experiment) -> Optimizer:
 def trainer(e: Experiment, fabric: Fabric) -> Trainer:
     """The trainer of an experiment."""
     t = e.training
-    return Trainer(_method(e), fabric, t.epochs, t.batch_size, training.LOSSES[t.loss], t.seed, t.patience)
+    loss = training.LOSSES[t.loss]
+    return Trainer(_method(e), fabric, t.epochs, t.batch_size, loss, t.seed, t.patience, calibrate=t.calibrate)
 
 
 def _method(e: Experiment) -> Method:

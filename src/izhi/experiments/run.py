@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -27,8 +27,6 @@ from izhi.training import Classifier, Data, Evaluation, Listener, Progress, Prog
 
 #: Samples by which formats of quantised states are chosen.
 _CALIBRATION_SAMPLES = 512
-#: Samples by which weights are scaled.
-_SCALING_SAMPLES = 128
 
 Row = dict[str, float]
 
@@ -84,27 +82,19 @@ def train(
     samples, validation = build.training_samples(e.data, dataset)
     encoder, saved = build.encoder(e, dataset), folder.progress(e)
     network = _begin(e, encoder, dataset, samples, folder, saved, start)
-    notes = _calibrated(e, encoder, samples, network) if saved is None and start is None else ()
     if e.machine.tensorboard and fabric.is_global_zero:
         listener = _with_tensorboard(listener, folder)
     try:
-        progress = build.trainer(e, fabric).fit(
+        trainer = build.trainer(e, fabric)
+        if start is not None:  # those weights suit their neurons already
+            trainer = replace(trainer, calibrate=None)
+        progress = trainer.fit(
             network, Data(samples, dataset.test, validation, dataset.groups), encoder,
-            start=saved, keep=partial(folder.keep, about(e, encoder, dataset)),
-            listener=_named(listener, e, label, notes),
+            start=saved, keep=partial(folder.keep, about(e, encoder, dataset)), listener=_named(listener, e, label),
         )  # fmt: skip
     except CheckpointError as error:
         raise CheckpointError(f"{folder.checkpoint}: {error}; start anew") from None
     return Result.of(e, network, encoder.features, progress)
-
-
-def _calibrated(e: Experiment, encoder: Encoder, samples: AnySamples, network: Network) -> Sequence[str]:
-    """Lines about the activity of each layer before and after its weights were scaled, if settings say so."""
-    if e.training.calibrate is None:
-        return ()
-    spikes = calibration(e, encoder, samples, network, count=_SCALING_SAMPLES)
-    report = network.calibrate(spikes, e.training.calibrate)
-    return [f"calibrated {line}" for line in str(report).splitlines()]
 
 
 def _begin(
@@ -199,13 +189,11 @@ def rounded(e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor]) -> N
     return rounded
 
 
-def calibration(
-    e: Experiment, encoder: Encoder, samples: AnySamples, network: Network, count: int = _CALIBRATION_SAMPLES
-) -> Spikes:
-    """Encoded training samples, by which formats of quantised states are chosen, or weights are scaled."""
+def calibration(e: Experiment, encoder: Encoder, samples: AnySamples, network: Network) -> Spikes:
+    """Encoded training samples, by which the formats of quantised states are chosen."""
     seed = e.training.seed
     generator = torch.Generator().manual_seed(derive_seed(seed, Purpose.CALIBRATION, 0))
-    index = torch.randperm(len(samples), generator=generator)[:count]
+    index = torch.randperm(len(samples), generator=generator)[:_CALIBRATION_SAMPLES]
     values, _ = samples.batch(index.sort().values)
     classifier = Classifier(encoder, network).eval()
     return classifier.encode(values, derive_seed(seed, Purpose.CALIBRATION, 1))
@@ -224,14 +212,13 @@ def about(e: Experiment, encoder: Encoder, dataset: Dataset) -> dict[str, object
     }
 
 
-def _named(listener: Listener, e: Experiment, label: str, notes: Sequence[str]) -> Listener:
-    """A listener whose events carry the run's label, and the first one its settings and notes."""
+def _named(listener: Listener, e: Experiment, label: str) -> Listener:
+    """A listener whose events carry the run's label, and the first one its settings."""
     label = label or f"{e.neurons.neuron} {e.network.connection}, seed {e.training.seed}"
     settings = e.flat(plain=True)
 
     def send(event: ProgressEvent) -> None:
-        first = {"settings": settings, "notes": notes} if event.kind == "start" else {}
-        listener(replace(event, label=label, **first))  # type: ignore[arg-type]
+        listener(replace(event, label=label, settings=settings if event.kind == "start" else {}))
 
     return send
 

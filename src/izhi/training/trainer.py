@@ -29,7 +29,7 @@ from izhi.data import AnySamples, Dataset, split
 from izhi.errors import SettingError, SilentLayerWarning, UnstableLayerWarning, shown
 from izhi.network import Network
 from izhi.network.encoders import Encoder, default_encoder
-from izhi.seeds import Purpose
+from izhi.seeds import Purpose, derive_seed
 from izhi.spec.connection import at_least_one
 from izhi.training import bar, checkpoint
 from izhi.training.classifier import Classifier
@@ -97,6 +97,10 @@ class Method(Protocol):
         ...
 
 
+#: Samples by which weights are scaled.
+_CALIBRATION_SAMPLES = 128
+
+
 def _sender(listener: Listener, epochs: int, steps: int, history: Sequence[Row]) -> Callable[..., None]:
     """Sends an event of a kind, with its own fields, to a listener."""
 
@@ -120,6 +124,8 @@ class Trainer:
         patience: epochs without a better validation accuracy after which it ends early; None for never.
         checkpoint: file of the run, written after every epoch; if it exists, the run resumes from it. None for none.
         callbacks: called after every epoch with its metrics, such as ``print``.
+        calibrate: standard deviation of v, in thresholds, to which the weights of a new training are scaled by its
+            samples, see ``Network.calibrate``; None for weights as they are.
     """
 
     method: Method = field(default_factory=Backprop)
@@ -131,6 +137,7 @@ class Trainer:
     patience: int | None = None
     checkpoint: str | os.PathLike[str] | None = None
     callbacks: Sequence[Callable[[Row], object]] = ()
+    calibrate: float | None = None
 
     @cached_property
     def machine(self) -> Fabric:
@@ -172,11 +179,13 @@ class Trainer:
         _check_samples(parts, network)
         _check_weights(network)
         _warn_of_divergence(network)
-        start = start or self._saved(network) or Progress()
+        start = start or self._saved(network)
+        notes = self._calibrate(network, parts.train, encoder) if start is None else ()
+        start = start or Progress()
         history, problems = list(start.history), list(start.warnings)
         learner, model = self.method.begin(self, Classifier(encoder, network), parts.train, start.learner, len(history))
         send = _sender(as_listener(listener or bar.choose_listener()), self.epochs, learner.steps, history)
-        send("start")
+        send("start", notes=notes)
         try:
             while len(history) < self.epochs and not self._has_stalled(history):
                 evaluation = self._run_epoch(learner, model, parts, history, send)
@@ -214,6 +223,19 @@ class Trainer:
                 "no encoder is given, expected one of izhi.encoding; or give a Dataset, which says its own"
             )
         return data, encoder
+
+    def _calibrate(self, network: Network, samples: AnySamples, encoder: Encoder) -> Sequence[str]:
+        """Scale the weights of a new training; a line about the activity of each layer."""
+        if self.calibrate is None:
+            return ()
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, Purpose.CALIBRATION, 0))
+        index = torch.randperm(len(samples), generator=generator)[:_CALIBRATION_SAMPLES]
+        values, _ = samples.batch(index.sort().values)
+        classifier = Classifier(encoder, network).eval()
+        spikes = classifier.encode(values, derive_seed(self.seed, Purpose.CALIBRATION, 1))
+        report = network.calibrate(spikes, self.calibrate)
+        network.train()
+        return [f"calibrated {line}" for line in str(report).splitlines()]
 
     def _saved(self, network: Network) -> Progress | None:
         """The progress in the checkpoint, with its weights loaded into the network; None without a checkpoint."""
