@@ -6,12 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from izhi import IzhiError, data, training
-from izhi.experiments import build
+from izhi.cli import main
+from izhi.experiments import build, trained
+from izhi.experiments.export import expect_integers
 from izhi.experiments.run import train
 from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import experiment
@@ -170,9 +174,8 @@ def test_a_silent_network_is_reported_by_the_run(tmp_path):
 
 #: Rates are of spikes; the maximum of spikes is 0 or 1, and teaches nothing.
 LEARNING = [
-    *[(loss, readout) for loss in ("count", "step") for readout in ("spikes", "current", "membrane")],
-    ("max", "current"),
-    ("max", "membrane"),
+    *[(loss, readout) for loss in ("count", "step", "mean") for readout in ("spikes", "current", "membrane")],
+    *[(loss, readout) for loss in ("max", "last") for readout in ("current", "membrane")],
     ("rate_mse", "spikes"),
 ]
 
@@ -256,6 +259,46 @@ def test_predictions():
     output[:, 1, 0] = 0.9
     assert LOSSES["count"].predict(output).tolist() == [1, 0]
     assert LOSSES["max"].predict(output).tolist() == [1, 2]
+    assert LOSSES["mean"].predict(output).tolist() == [1, 0]
+    assert LOSSES["last"].predict(output[:3]).tolist() == [1, 0]
+
+
+def test_means_and_last_steps_are_those_of_one_step_however_long():
+    output, labels = torch.randn(1, 6, 3), torch.arange(6) % 3
+    for name in ("mean", "last", "step"):
+        one, many = LOSSES[name](output, labels), LOSSES[name](output.repeat(784, 1, 1), labels)
+        torch.testing.assert_close(one, many)
+    assert LOSSES["count"](100 * output.abs().repeat(784, 1, 1), labels) > 1000
+
+
+@pytest.mark.parametrize("name", ["mean", "last", "count"])
+def test_padded_steps_have_no_effect(name):
+    loss, output, labels = LOSSES[name], torch.randn(9, 4, 3), torch.arange(4) % 3
+    lengths = torch.tensor([9, 1, 4, 7])
+    padded = loss.pad(output, torch.arange(9)[:, None] < lengths)
+    for k, length in enumerate(lengths):
+        alone = output[:length, k : k + 1]
+        torch.testing.assert_close(loss.scores(padded)[k], loss.scores(alone)[0])
+        torch.testing.assert_close(loss(padded[:, k : k + 1], labels[k : k + 1]), loss(alone, labels[k : k + 1]))
+
+
+def test_a_run_of_padded_series_reads_each_last_step(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    x, y = random.random((40, 12, 2)), np.arange(40) % 2
+    np.savez(tmp_path / "own.npz", x=x + y[:, None, None], y=y, lengths=random.integers(5, 13, 40))
+    common = ["train", "--dataset", str(tmp_path / "own.npz"), "--neuron", "lif", "--hidden", "8", "--loss", "last"]
+    options = ["--readout", "membrane", "--lengths", "pad", "--steps", "12", "--learning-rate", "0.02"]
+    path = tmp_path / "run"
+    assert main([*common, *options, "--epochs", "12", "--accelerator", "cpu", "--out", str(path)]) == 0
+    assert trained.load(path).history[-1]["test_accuracy"] > 0.8
+    assert main([*common, "--readout", "spikes", "--out", str(tmp_path / "no")]) == 2
+    assert "loss is 'last', but the network answers with spikes" in capsys.readouterr().err
+
+
+def test_hardware_does_not_read_last_steps():
+    e = experiment({**SMALL, "loss": "last", "readout": "current", "weight_bits": 4, "state_bits": 16})
+    with pytest.raises(IzhiError, match="loss is 'last', but hardware sums the output over all steps"):
+        expect_integers(Path("run"), e)
 
 
 def test_a_cosine_schedule_ends_in_small_steps_and_goes_on_exactly(tmp_path):

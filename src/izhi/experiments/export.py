@@ -97,6 +97,8 @@ def expect_integers(path: Path, e: Experiment) -> None:
             f"encoding is {e.coding.encoding!r}, which gives currents; hardware takes spikes, or constant whole"
             " numbers: train with rate, latency or constant"
         )
+    if e.training.loss == "last":
+        raise SettingError("loss is 'last', but hardware sums the output over all steps; train with mean or count")
     if e.coding.lengths == "pad":
         raise SettingError(
             "lengths is 'pad', whose output after the end of a sample hardware would count; train with resample"

@@ -169,8 +169,8 @@ def evaluate(
     groups: Mapping[str, Tensor] | None = None, purpose: Purpose = Purpose.TEST,
 ) -> Evaluation:  # fmt: skip
     """Evaluate a network of an experiment on samples, and on groups of them; ``purpose`` seeds their encoding."""
-    model = fabric.setup(Classifier(encoder, network))
     loss, seed = training.LOSSES[e.training.loss], e.training.seed
+    model = fabric.setup(Classifier(encoder, network, loss))
     return training.evaluate(fabric, model, samples, loss, seed=seed, purpose=purpose, groups=groups or {})
 
 

@@ -16,7 +16,7 @@ from izhi.experiments.settings.description import describe
 from izhi.network import Layer, Network
 from izhi.network.encoders import Encoder
 from izhi.spec.assembly import network_of_tables
-from izhi.training import Classifier, checkpoint
+from izhi.training import LOSSES, Classifier, checkpoint
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Trained:
     @property
     def classifier(self) -> Classifier:
         """Encoder and network as one module, in evaluation."""
-        return Classifier(self.encoder, self.network).eval()
+        return Classifier(self.encoder, self.network, LOSSES[self.experiment.training.loss]).eval()
 
 
 def network_of(saved: Saved, features: int | tuple[int, ...], classes: int) -> Network:

@@ -10,6 +10,7 @@ from izhi.kernels import Spikes
 from izhi.network import Network
 from izhi.network.encoders import Encoder, SeriesEncoder
 from izhi.seeds import Purpose, derive_seed
+from izhi.training.losses import LOSSES, Loss
 
 
 def _first_parameter(module: nn.Module) -> nn.Parameter:
@@ -18,11 +19,17 @@ def _first_parameter(module: nn.Module) -> nn.Parameter:
 
 
 class Classifier(nn.Module):
-    """Samples → encoded spikes → network output; the module that Fabric wraps and moves."""
+    """Samples → encoded spikes → network output; the module that Fabric wraps and moves.
 
-    def __init__(self, encoder: Encoder, network: Network) -> None:
+    Args:
+        encoder: of the samples.
+        network: whose weights are learned.
+        loss: whose ``pad`` leaves the steps after the end of padded time series out.
+    """
+
+    def __init__(self, encoder: Encoder, network: Network, loss: Loss = LOSSES["count"]) -> None:
         super().__init__()
-        self.encoder, self.network = encoder, network
+        self.encoder, self.network, self.loss = encoder, network, loss
 
     def encode(self, samples: AnyBatch, seed: int) -> Spikes:
         """Samples as the spikes or currents (T, B, inputs) of the network, where it is."""
@@ -52,6 +59,6 @@ class Classifier(nn.Module):
         return self.counted(output, samples), []
 
     def counted(self, output: Tensor, samples: AnyBatch) -> Tensor:
-        """The output (T, B, classes), 0 after the end of a padded time series."""
+        """The output (T, B, classes) without an effect of the steps after the end of padded time series."""
         present = self.encoder.present(samples) if isinstance(self.encoder, SeriesEncoder) else None
-        return output if present is None else output * present.to(output.device)[..., None]
+        return output if present is None else self.loss.pad(output, present.to(output.device))

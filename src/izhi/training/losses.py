@@ -20,6 +20,31 @@ def largest(output: Tensor) -> Tensor:
     return output.amax(0)
 
 
+def average(output: Tensor) -> Tensor:
+    """Means over time, (B, classes)."""
+    return output.mean(0)
+
+
+def final(output: Tensor) -> Tensor:
+    """The last step, (B, classes)."""
+    return output[-1]
+
+
+def zero_padding(output: Tensor, present: Tensor) -> Tensor:
+    """The output, 0 after the end of each sample; ``present`` (T, B) is False there."""
+    return output * present[..., None]
+
+
+def scale_padding(output: Tensor, present: Tensor) -> Tensor:
+    """The output, 0 after the end of each sample and scaled so that its mean is that of the steps before the end."""
+    return zero_padding(output, present) * (len(output) / present.sum(0))[:, None]
+
+
+def last_present(output: Tensor, present: Tensor) -> Tensor:
+    """The output of each sample's last step, (1, B, classes)."""
+    return output[present.sum(0) - 1, torch.arange(output.shape[1], device=output.device)][None]
+
+
 @dataclass(frozen=True)
 class Loss:
     """The loss of training, and the prediction of a class from the output.
@@ -27,10 +52,12 @@ class Loss:
     Attributes:
         value: (output (T, B, classes), labels (B,)) → loss.
         scores: output → scores (B, classes), of which the largest is the class.
+        pad: (output, present (T, B)) → the output without an effect of the steps after the end of padded time series.
     """
 
     value: Callable[[Tensor, Tensor], Tensor]
     scores: Callable[[Tensor], Tensor] = total
+    pad: Callable[[Tensor, Tensor], Tensor] = zero_padding
 
     def __call__(self, output: Tensor, labels: Tensor) -> Tensor:
         return self.value(output, labels)
@@ -60,6 +87,16 @@ def maximum(output: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(largest(output), labels)
 
 
+def mean(output: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of the means over time: logits as large as those of one step, however many there are."""
+    return functional.cross_entropy(average(output), labels)
+
+
+def last(output: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of the last step, for membrane readouts."""
+    return functional.cross_entropy(final(output), labels)
+
+
 def rate_mse(output: Tensor, labels: Tensor) -> Tensor:
     """Mean squared error of the rates against RIGHT for the right class, WRONG for the others."""
     rates = output.mean(0)
@@ -73,5 +110,7 @@ LOSSES: dict[str, Loss] = {
     "count": Loss(count),
     "step": Loss(step),
     "max": Loss(maximum, largest),
+    "mean": Loss(mean, average, scale_padding),
+    "last": Loss(last, final, last_present),
     "rate_mse": Loss(rate_mse),
 }

@@ -183,7 +183,8 @@ class Trainer:
         notes = self._calibrate(network, parts.train, encoder) if start is None else ()
         start = start or Progress()
         history, problems = list(start.history), list(start.warnings)
-        learner, model = self.method.begin(self, Classifier(encoder, network), parts.train, start.learner, len(history))
+        classifier = Classifier(encoder, network, self.measure)
+        learner, model = self.method.begin(self, classifier, parts.train, start.learner, len(history))
         send = _sender(as_listener(listener or bar.choose_listener()), self.epochs, learner.steps, history)
         send("start", notes=notes)
         try:

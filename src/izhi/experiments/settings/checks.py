@@ -49,10 +49,11 @@ def check(e: Experiment, samples: Samples) -> UsualOptions:
         raise SettingError("modules are given beside hidden or layers, expected the network once; leave these out")
     if not network.rows and (network.readout, usual.readout) == (None, "current"):
         raise SettingError("hidden names no layer and the readout has no neurons; add a width")
-    if e.training.loss == "max" and (network.readout or usual.readout) == "spikes":
+    seen = {"max": "whose largest value is 1", "last": "of which the last step has few"}
+    if e.training.loss in seen and (network.readout or usual.readout) == "spikes":
         raise SettingError(
-            "loss is 'max', but the network answers with spikes, whose largest value is 1; choose the readout"
-            " membrane or current, or another loss"
+            f"loss is {e.training.loss!r}, but the network answers with spikes, {seen[e.training.loss]}; choose the"
+            " readout membrane or current, or another loss"
         )
     return usual
 

@@ -187,9 +187,10 @@ class TrainingSettings(Group):
         Mark.MAY_CHANGE | Mark.OF_QUANTIZING, ge=1, le=1_000_000,
     )  # fmt: skip
     batch_size: int = setting(256, "samples of a batch", Mark.COMMON | Mark.ON_DEVICE, ge=1, le=1_000_000)
-    loss: Literal["count", "step", "max", "rate_mse"] = setting(
-        "count", "cross-entropy of spike counts, of each step, of maxima; or MSE of rates", Mark.COMMON
-    )
+    loss: Literal["count", "step", "max", "mean", "last", "rate_mse"] = setting(
+        "count", "cross-entropy of sums over time, each step, maxima, means or the last step; or MSE of rates",
+        Mark.COMMON,
+    )  # fmt: skip
     optimizer: Literal["adam", "adamw", "sgd", "snes", "cma-es", "ga"] = setting(
         "adam", "gradient method, or evolution: snes, cma-es, ga", Mark.COMMON | Mark.ON_DEVICE
     )
