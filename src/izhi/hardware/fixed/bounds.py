@@ -99,7 +99,10 @@ def _check_constants(where: str, projection: IntegerProjection) -> None:
         if name == "decay" and low < 0:
             raise ArtifactError(f"{where} has decay from {low:,}, expected 0 or more")
         if low < least or high > MOST_CONSTANT:
-            raise ArtifactError(f"{where} has {name} from {low:,} to {high:,}, expected {least:,} to {MOST_CONSTANT:,}")
+            raise ArtifactError(
+                f"{where} has {name} from {low:,} to {high:,}, expected {least:,} to {MOST_CONSTANT:,}; choose fewer"
+                " bits for states, or smaller weights and coefficients"
+            )
 
 
 def _check_delays(where: str, layer: IntegerLayer) -> None:
