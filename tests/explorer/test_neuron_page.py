@@ -52,6 +52,8 @@ def test_every_slider_changes_what_is_drawn_and_the_lines(page, name, tmp_path):
     column = page.columns[name]
     check(column, tmp_path)
     for slider_name, slider in column.sliders.items():
+        if not slider.visible:  # of other presets
+            continue
         before, was = column.traces.over_time.data["v"], slider.value
         status, written = column.status.text, lines(column)
         slider.value = was + 8 * slider.step
@@ -62,6 +64,24 @@ def test_every_slider_changes_what_is_drawn_and_the_lines(page, name, tmp_path):
         slider.value = was
         assert np.array_equal(before, column.traces.over_time.data["v"])
         assert lines(column) == written
+
+
+@pytest.mark.parametrize(("name", "preset"), [(NORMALISED, "resonator"), (BIOLOGICAL, "resonator")])
+def test_the_resonator_and_the_firing_pattern_of_that_name(name, preset, page, tmp_path):
+    column = page.columns[name]
+    column.preset.value = preset
+    assert column.sliders["I"].visible
+    check(column, tmp_path)
+    if name == NORMALISED:
+        before = column.traces.over_time.data["v"]
+        assert {x for x, slider in column.sliders.items() if slider.visible} == {"d", "frequency", "decay", "I"}
+        for one in ("frequency", "decay", "d"):
+            column.sliders[one].value = column.sliders[one].value + 10 * column.sliders[one].step
+            check(column, tmp_path)
+        assert not np.array_equal(before, column.traces.over_time.data["v"])
+    else:
+        assert "--pattern" in lines(column)[1]
+    column.preset.value = {NORMALISED: "normalized", BIOLOGICAL: "RS"}[name]
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -133,7 +133,7 @@ def test_descriptions_and_weights_make_the_same_network(network, tmp_path):
     pytest.importorskip("nir")
     import izhi.nir
 
-    if isinstance(network.layers[0], Layer) and "frequency" not in network.layers[0].neuron.learned:
+    if isinstance(network.layers[0], Layer):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LossWarning)
             izhi.nir.write(network, tmp_path / "net.nir")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from izhi.errors import SettingError, shown, unknown
 from izhi.experiments import plots
 from izhi.network.builder import build_neurons
 from izhi.neurons import simulation
-from izhi.spec import LEARNABLE, PATTERNS, entry_of_preset, neuron_spec
+from izhi.spec import LEARNABLE, PATTERNS, Distribution, IzhikevichSpec, entry_of_preset, neuron_spec
 
 #: Parameters of the quadratic map that ``izhi simulate --set`` changes; the amplitude takes the place of a gain.
 _CHANGEABLE = (*(name for name in LEARNABLE if name != "gain"), "v0", "u0", "v_min", "v_max")
@@ -37,9 +38,13 @@ def simulate(a: argparse.Namespace) -> None:
 
 def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
     entry, spec = entry_of_preset(a.neuron), neuron_spec(a.neuron)
+    if a.pattern:
+        if a.neuron not in PATTERNS:
+            raise unknown("firing pattern", a.neuron, PATTERNS)
+        spec = IzhikevichSpec(parameters=PATTERNS[a.neuron].parameters)
     if a.reset is not None and spec.reset is None:
         raise SettingError(f"reset is {a.reset!r}, but {a.neuron} has its own; leave it out")
-    p = getattr(spec, "parameters", None)
+    p, of_ranges = getattr(spec, "parameters", None), {}
     if p is None:
         spec = spec if a.reset is None else spec.replace(reset=a.reset)
         changes = _changes(a.set, getattr(spec, "names", ()))
@@ -47,10 +52,15 @@ def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
         dt, unit, name = 1.0, "1", a.neuron if ":" in a.neuron else a.neuron.upper()
         order = "" if a.reset is None else f", reset {a.reset}"
     else:
-        changes = _changes(a.set, _CHANGEABLE)
-        p = p.replace(**changes, order=a.order or p.order, reset=a.reset or p.reset)
+        ranges: Distribution | None = getattr(spec, "distribution", None)
+        changes = _changes(a.set, (*_CHANGEABLE, *(() if ranges is None else ranges.DOMAIN)))
+        p = p.replace(order=a.order or p.order, reset=a.reset or p.reset)
+        if ranges is not None:
+            of_ranges = {x.name: changes.pop(x.name, x.middle) for x in ranges.spreads}
+            p = replace(ranges, **of_ranges).middle(p)
+        p = p.replace(**changes)
         order = f", order {p.order}" + ("" if p.reset == "value" else f", reset {p.reset}")
-        if a.neuron in PATTERNS and a.current is None:
+        if a.current is None and a.neuron in PATTERNS and p.unit == "mV":
             for name in ("dt", "duration"):
                 if getattr(a, name) is not None:
                     raise SettingError(f"{name} is set, but {a.neuron!r} runs its own stimulus; add --current")
@@ -59,7 +69,7 @@ def _simulated(a: argparse.Namespace) -> tuple[simulation.Trace, str]:
         neuron, dt, unit, name = entry.load("torch")(p, gain=1.0), p.dt, p.unit, a.neuron
     amplitude = (10.0 if unit == "mV" else 0.1) if a.current is None else a.current
     current = simulation.pulse(amplitude, start=a.start, stop=a.stop, duration=a.duration or 200, dt=dt)
-    title = f"{name}, I = {amplitude:g}{' mV/ms' if unit == 'mV' else ''}{order}{_suffix(changes)}"
+    title = f"{name}{_suffix(of_ranges)}, I = {amplitude:g}{' mV/ms' if unit == 'mV' else ''}{order}{_suffix(changes)}"
     return simulation.run_neuron(neuron, current, dt), title
 
 

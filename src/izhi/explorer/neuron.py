@@ -20,7 +20,7 @@ from izhi.explorer import widgets
 from izhi.neurons import LIF, Izhikevich
 from izhi.neurons.custom import CustomNeuron
 from izhi.neurons.simulation import pulse
-from izhi.spec import ORDERS, PATTERNS, PRESETS, IzhikevichParameters, preset
+from izhi.spec import ORDERS, PATTERNS, PRESETS, IzhikevichParameters, Resonators
 
 Numbers = NDArray[np.float64]
 
@@ -40,7 +40,8 @@ _SLIDERS: Mapping[str, Mapping[str, _Limits]] = {
     },
     "normalised": {
         "a": ("a", 0, 0.2, 0.001, 0), "b": ("b", -3, 3, 0.05, -3), "c": ("c", -0.3, 0.65, 0.005, -0.3),
-        "d": ("d", -1, 2, 0.02, -1), "I": ("I", -0.1, 0.5, 0.005, 0.1),
+        "d": ("d", -1, 2, 0.02, -1), "frequency": ("ω: frequency (radians per step)", 0.01, 3.1, 0.005, 0.01),
+        "decay": ("1 − r: decay per step", 0.0005, 0.3, 0.0005, 0.0005), "I": ("I", -0.1, 0.5, 0.005, 0.1),
     },
     "LIF": {
         "beta": ("β: decay of v per step", 0, 1, 0.005, 0.95), "threshold": ("threshold", 0.05, 3, 0.05, 1.0),
@@ -189,7 +190,10 @@ class _IzhikevichColumn(_Column):
     def __init__(self, title: str, unit: str, usual: str, duration: Callable[[], float]) -> None:
         super().__init__(title, _SLIDERS[title], duration, ("v", "u"), in_mv=unit == "mV")
         self._amplitude = self.sliders["I"].value
-        names = [name for name, p in PRESETS.items() if p.unit == unit]
+        patterns = {name: pattern.parameters for name, pattern in PATTERNS.items()}
+        every = {**PRESETS, **patterns} if unit == "mV" else PRESETS
+        self._parameters = {name: p for name, p in every.items() if p.unit == unit}
+        names = list(self._parameters)
 
         def select(name: str, title: str, options: list[str], value: str, **others: Any) -> Any:
             return Select(name=name, title=title, options=options, value=value, sizing_mode="stretch_width", **others)
@@ -206,12 +210,16 @@ class _IzhikevichColumn(_Column):
 
     def _take(self, name: str) -> None:
         """Set the controls to a preset."""
-        p = preset(name)
+        p = self._parameters[name]
         self._is_quiet = True
-        self.stimulus.options = [_OWN, _CONSTANT] if name in PATTERNS else [_CONSTANT]
+        self.stimulus.options = [_OWN, _CONSTANT] if p.unit == "mV" and name in PATTERNS else [_CONSTANT]
         self.stimulus.value = self.stimulus.options[0]
         self.order.value = p.order
-        self.usual = {"c": p.c, "d": p.d, **({"a": p.a, "b": p.b} if p.b2 else {})}
+        self._ranges = Resonators() if p is PRESETS["resonator"] else None
+        if self._ranges is not None:
+            self.usual = {"d": p.d, **{one.name: one.middle for one in self._ranges.spreads}}
+        else:
+            self.usual = {"c": p.c, "d": p.d, **({"a": p.a, "b": p.b} if p.b2 else {})}
         for slider_name, (_, low, high, *_rest) in self._limits.items():
             slider, value = self.sliders[slider_name], {"I": self._amplitude, **self.usual}.get(slider_name, 0.0)
             slider.update(start=min(low, value), end=max(high, value), value=value)
@@ -220,26 +228,38 @@ class _IzhikevichColumn(_Column):
 
     def _run(self, duration: float) -> tuple[int, list[str], list[str]]:
         name, own, values = str(self.preset.value), self.stimulus.value == _OWN, self._values()
-        p, amplitude = preset(name), values["I"]
+        p, amplitude = self._parameters[name], values["I"]
         changes: dict[str, Any] = {key: values[key] for key, usual in self.usual.items() if values[key] != usual}
         self.sliders["I"].disabled = own
         order = {} if self.order.value == p.order else {"order": str(self.order.value)}
-        p = p.replace(**changes, **order)
+        made = f"izhi.PATTERNS[{name!r}].parameters" if p is not PRESETS.get(name) else f"izhi.preset({name!r})"
+        own_changes, ranges = changes, ""
+        if self._ranges is not None:
+            limits = {key: values[key] for key in self._ranges.DOMAIN}
+            ranges = f", distribution=izhi.Resonators({', '.join(f'{k}={v!r}' for k, v in limits.items())})"
+            p = Resonators(**limits).middle(p.replace(**order))  # type: ignore[arg-type]
+            own_changes = {key: value for key, value in changes.items() if key not in limits}
+        p = p.replace(**own_changes, **order)
         current = (
             PATTERNS[name].current() if own else pulse(amplitude, start=_START, stop=None, duration=duration, dt=p.dt)
         )
         spikes, v, u = _traced(Izhikevich(p, gain=1.0), current)
         self.traces.show(p.dt, current, spikes, (v, u), p.threshold)
         self.plane.show(p, float(current[-1]), spikes, v, u)
-        settings = ", ".join(f"{k}={v!r}" for k, v in {**changes, **order}.items())
-        made = f"izhi.preset({name!r})" + (f".replace({settings})" if settings else "")
+        settings = ", ".join(f"{k}={v!r}" for k, v in {**own_changes, **order}.items())
+        made += (f".replace({settings})" if settings else "") + ranges
         line = f"current = torch.tensor(izhi.PATTERNS[{name!r}].current()).float().reshape(-1, 1, 1)"
         python = [
             "import torch, izhi", f"neuron = izhi.Izhikevich({made}, gain=1)",
             *([line] if own else _constant(round(duration / p.dt), p.dt, amplitude)),
             "spikes, v, u = neuron.trace(current)",
         ]  # fmt: skip
-        command = ["izhi", "simulate", name]
+        command = [
+            "izhi",
+            "simulate",
+            name,
+            *(["--pattern"] if name in PRESETS and p.unit != PRESETS[name].unit else []),
+        ]
         command += [] if own else ["--current", repr(amplitude), "--duration", f"{duration:g}"]
         command += ["--order", order["order"]] if order else []
         command += ["--set", ",".join(f"{k}={v!r}" for k, v in changes.items())] if changes else []
