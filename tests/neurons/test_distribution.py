@@ -14,6 +14,7 @@ from izhi.errors import LossWarning, SettingError
 from izhi.network import Layer, Network
 from izhi.network.builder import build, describe
 from izhi.spec import ORDERS, PRESETS, NetworkSpec, spectral_radius
+from izhi.spec.presets import BALANCED
 
 ONE_STEP = [name for name, order in ORDERS.items() if order.substeps == 1]
 
@@ -38,6 +39,28 @@ def test_without_input_the_state_turns_by_omega_and_shrinks_to_r(order):
     found = torch.linalg.eigvals(step)
     torch.testing.assert_close(found.abs(), (1 - decay)[:, None].expand(-1, 2), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(found.angle().abs(), frequency[:, None].expand(-1, 2), rtol=1e-4, atol=3e-4)
+
+
+def test_balanced_resonators_keep_their_length_without_damping():
+    """The eigenvalues of a step are √(1 − (δω)²) − δb′ ± iδω, with δ = 0.01."""
+    distribution = izhi.BalancedResonators(omega=(5, 99), b_offset=(1e-4, 2.0))
+    neuron = izhi.Izhikevich(distribution, parameter_shape=20).double()
+    p, turn, damping = neuron.coefficients(), 0.01 * neuron.mixed_omega, 0.01 * neuron.mixed_b_offset
+    expected = torch.complex((1 - turn**2).sqrt() - damping, turn)
+    steps = torch.stack([torch.stack([1 + p.a2, p.a3], -1), torch.stack([p.b1, 1 + p.b2], -1)], -2)
+    eigenvalues = torch.linalg.eigvals(steps)
+    torch.testing.assert_close(eigenvalues[eigenvalues.imag > 0], expected)
+    assert (expected.abs() <= 1).all()
+    torch.testing.assert_close(neuron.spectral_radius(), expected.abs())
+    assert BALANCED.a2 == pytest.approx(math.sqrt(1 - 0.325**2) - 1 - 0.01 * 0.55)
+
+
+def test_balanced_resonators_learn_frequency_and_damping():
+    neuron = izhi.Izhikevich(izhi.BalancedResonators(), parameter_shape=12, learn="omega,b_offset")
+    spikes, _ = neuron(200 * torch.rand(100, 3, 12, generator=torch.Generator().manual_seed(0)))
+    assert spikes.sum() > 20
+    spikes.sum().backward()
+    assert all(x.grad.abs().max() > 0 for x in neuron.learned.values())
 
 
 def test_a_sample_is_stratified():
@@ -118,6 +141,8 @@ def networks():
     yield Network([Layer(Linear(5, 7), izhi.Izhikevich(izhi.Leaks(tau_u=(5, 50)), parameter_shape=7, learn="tau_v"))])
     yield Network([Layer(Linear(5, 7), izhi.LIF(izhi.spread(tau=(2, 100)), parameter_shape=7, learn="tau"))])
     yield Network([Layer(Linear(5, 7), izhi.LIF(izhi.spread(tau=(2, 100)), parameter_shape=7))])
+    balanced = izhi.BalancedResonators(omega=(5, 90))
+    yield Network([Layer(Linear(5, 7), izhi.Izhikevich(balanced, parameter_shape=7, learn="b_offset"))])
     window = Layer(Conv2d(1, 3, 2), izhi.Izhikevich("resonator", parameter_shape=(3, 1, 1)))
     yield Network([torch.nn.Unflatten(1, (1, 1, 5)), Layer(Conv2d(1, 3, (1, 2)), window.neuron)])
 
@@ -156,6 +181,15 @@ def test_descriptions_and_weights_make_the_same_network(network, tmp_path):
         (
             lambda: izhi.Izhikevich(PRESETS["resonator"].replace(order="s2nn"), distribution=izhi.Resonators()),
             "order is 's2nn', whose half steps change a resonator's frequency; choose one of: fpga-ip",
+        ),
+        (lambda: izhi.BalancedResonators(omega=(15, 120)), "omega is 15 to 120, expected 0.0001 to 99.99 radians"),
+        (
+            lambda: izhi.Izhikevich("resonator", distribution=izhi.BalancedResonators()),
+            "reset is 'none' and order 'snntorch', expected 'smooth' and 'simultaneous' of balanced resonators",
+        ),
+        (
+            lambda: izhi.Izhikevich(BALANCED.replace(q_damping=0.1), distribution=izhi.BalancedResonators()),
+            "omega·dt·q_damping is 5 at most, expected more than 0 and less than 1",
         ),
         (lambda: izhi.Izhikevich("qif", distribution=izhi.Leaks()), "a2 or b2 is 0, expected neurons in which v and u"),
     ],

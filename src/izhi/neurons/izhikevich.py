@@ -21,18 +21,29 @@ from izhi.neurons.state import Target, detach, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of
 from izhi.spec import (
     ORDERS,
+    BalancedResonators,
     Distribution,
     IzhikevichParameters,
     IzhikevichSpec,
+    Leaks,
     MixtureSpec,
     Resonators,
     preset,
     spectral_radius,
 )
+from izhi.spec.presets import BALANCED
 
 #: Coefficients as kernels take them, by their names.
 _COEFFICIENTS: dict[tuple[str, ...], type[Coefficients | SmoothCoefficients]] = {
     kind._fields: kind for kind in (Coefficients, SmoothCoefficients)
+}
+
+
+#: The parameters of neurons of a distribution alone.
+_BASES: dict[type[Distribution], str | IzhikevichParameters] = {
+    Resonators: "resonator",
+    BalancedResonators: BALANCED,
+    Leaks: "adlif",
 }
 
 
@@ -105,7 +116,7 @@ class Izhikevich(NeuronLayer[IzhikevichState | SmoothIzhikevichState, Coefficien
         jacobian_limit: above 0; ``math.inf`` for plain backpropagation through time.
         kernel: ``"auto"``, ``"reference"`` or ``"cpu"`` (see ``izhi.kernels``).
         distribution: distribution of coefficients over the neurons, for other parameters than the usual ones:
-            ``izhi.Resonators(…)``, or ``izhi.Leaks(…)`` for time constants of v and u.
+            ``izhi.Resonators(…)``, ``izhi.BalancedResonators(…)``, or ``izhi.Leaks(…)`` for time constants of v and u.
 
     Raises:
         SettingError: for an unknown preset, order, coefficient or kernel, or a value out of range.
@@ -133,7 +144,7 @@ class Izhikevich(NeuronLayer[IzhikevichState | SmoothIzhikevichState, Coefficien
     ) -> None:
         if isinstance(parameters, Distribution):
             distribution = parameters
-            parameters = "resonator" if isinstance(distribution, Resonators) else "adlif"
+            parameters = _BASES[type(distribution)]
         elif parameters == "resonator" and distribution is None:
             distribution = Resonators()
         mixture = parameters if isinstance(parameters, MixtureSpec) else None

@@ -156,6 +156,46 @@ class Resonators(Distribution):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BalancedResonators(Distribution):
+    """Balanced resonate-and-fire neurons of spread frequencies and dampings (Higuchi et al., ICML 2024).
+
+    With their time step δ = dt·q_damping, a2 = b2 = δ·b/dt and b1 = −a3 = δ·ω/dt, where b = p − b′ and
+    p = (√(1 − (δω)²) − 1)/δ is the bound of stability: for b′ = 0 the step turns (v, u) by arcsin(δω) and keeps its
+    length. The spacing is linear. Publications start with ω in (15, 50) for 784 pixels and (5, 10) for spoken digits.
+
+    Raises:
+        SettingError: for an ω of 1/δ or more, a b′ out of range, or a range that is not in order.
+    """
+
+    omega: tuple[float, float] = (15.0, 50.0)  #: lowest and highest ω, radians per unit of time, of 1/δ steps
+    b_offset: tuple[float, float] = (0.1, 1.0)  #: and b′, per unit of time
+    spacing: Spacing = "linear"
+
+    DOMAIN: ClassVar[Mapping[str, tuple[str, float, float]]] = {
+        "omega": ("radians per unit of time", 1e-4, 99.99),
+        "b_offset": ("per unit of time", 1e-4, 100.0),
+    }
+
+    def check(self, p: IzhikevichParameters) -> None:
+        order, turn = ORDERS[p.order], p.dt * p.q_damping * self.omega[1]
+        if p.reset != "smooth" or order.u_from != "old v" or order.substeps != 1:
+            raise SettingError(
+                f"reset is {p.reset!r} and order {p.order!r}, expected 'smooth' and 'simultaneous' of balanced"
+                " resonators"
+            )
+        if not 0 < turn < 1:
+            raise SettingError(f"omega·dt·q_damping is {turn:g} at most, expected more than 0 and less than 1")
+
+    def coefficients(
+        self, values: Mapping[str, Number], p: IzhikevichParameters, functions: Any = math
+    ) -> dict[str, Number]:
+        delta = p.dt * p.q_damping
+        turn = delta * values["omega"]
+        leak = delta * ((functions.sqrt(1 - turn * turn) - 1) / delta - values["b_offset"])
+        return {"a2": leak / p.dt, "a3": -turn / p.dt, "b1": turn / p.dt, "b2": leak / p.dt}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Leaks(Distribution):
     """Neurons of spread time constants: a2 = −1/τ_v and b2 = −1/τ_u; a3/a2 and b1/b2 are those of the parameters.
 
@@ -205,4 +245,4 @@ def spectral_radius(a2: Any, a3: Any, b1: Any, b2: Any, p: IzhikevichParameters)
     return np.where(inner < 0, np.sqrt(np.maximum(product, 0.0)), real)
 
 
-__all__ = ["Distribution", "Leaks", "Resonators", "Spread", "spectral_radius", "spread"]
+__all__ = ["BalancedResonators", "Distribution", "Leaks", "Resonators", "Spread", "spectral_radius", "spread"]

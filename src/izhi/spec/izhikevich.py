@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, cast
 
 from izhi.errors import SettingError, unknown
-from izhi.spec.distribution import Distribution, Leaks, Resonators
+from izhi.spec.distribution import BalancedResonators, Distribution, Leaks, Resonators
 from izhi.spec.neuron import Coefficient, NeuronEntry, NeuronOptions, NeuronSpec, common_of_options, register
 from izhi.spec.parameters import LEARNABLE, REFRACTORY, IzhikevichParameters, IzhikevichReset
 from izhi.spec.presets import PRESETS, preset
@@ -244,7 +244,11 @@ def _written(p: IzhikevichParameters) -> Table:
     return {name: value for name, value in write(p).items() if name not in lacks}
 
 
-_DISTRIBUTIONS: Mapping[str, type[Distribution]] = {"resonators": Resonators, "leaks": Leaks}
+_DISTRIBUTIONS: Mapping[str, type[Distribution]] = {
+    "resonators": Resonators,
+    "balanced": BalancedResonators,
+    "leaks": Leaks,
+}
 
 #: Units of the coefficients where v is in mV, and time in ms.
 _UNITS = {
@@ -260,7 +264,7 @@ register(
         states=("v", "u"),
         coefficients=tuple(
             Coefficient(name, _UNITS.get(name, "1"), *_LIMITS.get(name, (-math.inf, math.inf)))
-            for name in (*LEARNABLE, *Resonators.DOMAIN, *Leaks.DOMAIN)
+            for name in (*LEARNABLE, *(name for one in _DISTRIBUTIONS.values() for name in one.DOMAIN))
         ),
         presets={
             name: IzhikevichSpec(parameters=p, distribution=Resonators() if name == "resonator" else None)

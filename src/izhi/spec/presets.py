@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from izhi.errors import unknown
-from izhi.spec.distribution import Resonators
+from izhi.spec.distribution import BalancedResonators, Resonators
 from izhi.spec.parameters import CELLS_2007, CLASSES_2003, NORMALIZED, IzhikevichParameters, biological, normalize
 
 Times = NDArray[np.float64]
@@ -124,6 +124,14 @@ _OFFSETS = {"RS": -65.0, "IB": -75.0, "CH": -60.0}
 #: The linear part of a neuron that resonates, without v²; its threshold is 1, and nothing else in it has a scale.
 _RESONATOR = NORMALIZED.replace(
     a1=0.0, b3=0.0, c=0.0, d=0.0, threshold=1.0, order="snntorch", reset="none", v_min=-20.0, v_max=20.0
+)  # fmt: skip
+
+#: A balanced resonate-and-fire neuron, of time step δ = 0.01 (Higuchi et al. 2024).
+BALANCED = BalancedResonators().middle(
+    IzhikevichParameters(
+        a1=0.0, a2=0.0, a3=0.0, a4=0.0, b1=0.0, b2=0.0, b3=0.0, c=0.0, d=0.0, threshold=1.0, gain=0.01,
+        order="simultaneous", reset="smooth", q_decay=0.9, q_damping=0.01,
+    )
 )  # fmt: skip
 
 #: Name → parameters. ``biological`` is RS; ``normalized`` has the coefficients of the FPGA IP, and
