@@ -56,7 +56,7 @@ def quantize(a: argparse.Namespace) -> None:
         run_of.require_core(whole, dataset, runs[0].weights)
     rounded = None if many or method == "qat" else run_of.rounded(e, dataset, runs[0].weights)
     if rounded is not None and e.quantization.is_whole:
-        _require_hardware(e, dataset, rounded)
+        _require_hardware(e, dataset, rounded.network)
     listener = TerminalListener(len(planned) * len(runs), quiet=a.quiet, verbose=a.verbose)
     runner = make_runner(a, listener, runs[0].experiment, listener.runs, resources)
     folder = make_folder(a, f"{'sweep' if many else 'quantize'}-{e.data.dataset}")
@@ -94,7 +94,7 @@ def _check(a: argparse.Namespace) -> None:
             dataset = build.dataset(e.data, report_line)
             build.check(e, dataset)
             weights_of = run.weights or build.float_weights(e, dataset)
-            export.require_hardware(e, dataset, run_of.rounded(e, dataset, weights_of))
+            export.require_hardware(e, dataset, run_of.rounded(e, dataset, weights_of).network)
             checked.append({"weight_bits": weights, "state_bits": states})
             print(f"weights of {weights} bits, states of {states}: can be quantised, exported and run on a core")
     write_json(a.json, checked)
@@ -125,18 +125,19 @@ def _planned(a: argparse.Namespace) -> tuple[dict[str, Any], list[sweep.FloatRun
 
 def _quantize_one(
     a: argparse.Namespace, run: sweep.FloatRun, e: Experiment, method: str, dataset: data.Dataset, folder: RunFolder,
-    listener: TerminalListener, rounded: Network | None,
+    listener: TerminalListener, rounded: run_of.Rounded | None,
 ) -> None:  # fmt: skip
     folder.open(e, resume=a.resume, command=command_line())
     fabric = build.fabric(e)
     accuracies = {"float_accuracy": run.accuracy}
     if method == "qat-after-ptq" and rounded is not None:
-        ptq = run_of.evaluate(fabric, e, build.encoder(e, dataset), rounded, dataset.test, dataset.groups).accuracy
+        encoder = build.encoder(e, dataset)
+        ptq = run_of.evaluate(fabric, e, encoder, rounded.network, dataset.test, dataset.groups).accuracy
         accuracies["ptq_accuracy"] = ptq
         if not a.quiet:
             report_line(f"rounded by PTQ: {100 * ptq:.2f} % (float {100 * run.accuracy:.2f} %), training follows")
     with listener:
-        result = sweep.quantize(fabric, run, e, method, dataset, folder, listener)
+        result = sweep.quantize(fabric, run, e, method, dataset, folder, listener, rounded=rounded)
     report.write(result, folder, command_line(), before=accuracies)
     accuracies["test_accuracy"] = result.test_accuracy
     before = f", rounded by PTQ {100 * accuracies['ptq_accuracy']:.2f} %" if "ptq_accuracy" in accuracies else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import torch
 from lightning_fabric import Fabric
@@ -16,13 +17,15 @@ from izhi.errors import SettingError, install, unknown
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.description import describe, describe_encoder
 from izhi.experiments.settings.groups import DataSettings
-from izhi.kernels import Spikes
 from izhi.network import Network, builder, encoders
 from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose, derive_seed
 from izhi.spec import ORDERS, EncoderSpec, IzhikevichSpec, NetworkSpec, Shape
 from izhi.training import Backprop, Evolution, Method, Optimizer, Trainer, checkpoint
 from izhi.training.evolution import Genome, Population
+
+if TYPE_CHECKING:
+    from izhi.quantization import StateFormats
 
 
 def dataset(s: DataSettings, report: Callable[[str], None] = lambda line: None) -> Dataset:
@@ -164,15 +167,14 @@ def _excess(need: float) -> str:
 
 def network(
     e: Experiment, features: int | Shape, classes: int, *, start: Mapping[str, Tensor] | None = None,
-    samples: Callable[[Network], Spikes] | None = None, copies: int = 1, spec: NetworkSpec | None = None,
+    formats: Callable[[Network], list[StateFormats]] | None = None, copies: int = 1, spec: NetworkSpec | None = None,
 ) -> Network:  # fmt: skip
     """The network of a resolved experiment, its weights drawn from the seed.
 
     Args:
         features: of an encoded sample, channels first: an encoder's ``grid``.
         start: weights of a float network of the same structure, to quantise in place of those drawn.
-        samples: encoded samples for a network, by which the formats of quantised states are chosen;
-            None for formats that a checkpoint will replace.
+        formats: chooses those of quantised states for the float network; None for some that a checkpoint replaces.
         copies: of the weights that must fit into memory, such as gradients and what an optimiser keeps.
         spec: the network's description; None for that of the experiment.
 
@@ -187,7 +189,7 @@ def network(
         float_network = builder.build(spec, e.neurons.kernel)
     if start is not None:
         checkpoint.load_weights("what it starts with", float_network, start)
-    return _quantized(e, spec, float_network, samples) if e.quantization.is_quantized else float_network
+    return _quantized(e, spec, float_network, formats) if e.quantization.is_quantized else float_network
 
 
 def float_weights(e: Experiment, dataset: Dataset) -> Mapping[str, Tensor]:
@@ -197,16 +199,14 @@ def float_weights(e: Experiment, dataset: Dataset) -> Mapping[str, Tensor]:
 
 
 def _quantized(
-    e: Experiment, spec: NetworkSpec, network: Network, samples: Callable[[Network], Spikes] | None
+    e: Experiment, spec: NetworkSpec, network: Network, choose: Callable[[Network], list[StateFormats]] | None
 ) -> Network:
     _require_brevitas()
     from izhi import quantization
 
     bits, formats = e.quantization, None
-    if bits.state_bits is not None and samples is None:
-        formats = quantization.usual_formats(network, bits.state_bits)
-    elif bits.state_bits is not None and samples is not None:
-        formats = quantization.formats(network, samples(network), bits.state_bits)
+    if bits.state_bits is not None:
+        formats = quantization.usual_formats(network, bits.state_bits) if choose is None else choose(network)
     return quantization.quantized(
         network, bits.weight_bits, formats, own=_weight_bits(e, spec), per_neuron=bits.weight_scale == "neuron",
         levels=_levels(e),

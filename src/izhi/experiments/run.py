@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
@@ -24,6 +24,9 @@ from izhi.network import Network
 from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import Classifier, Data, Evaluation, Listener, Progress, ProgressEvent, checkpoint, ignore_progress
+
+if TYPE_CHECKING:
+    from izhi.quantization import StateFormats
 
 #: Samples by which formats of quantised states are chosen.
 _CALIBRATION_SAMPLES = 512
@@ -62,7 +65,7 @@ class Result:
 
 def train(
     fabric: Fabric, e: Experiment, dataset: Dataset, folder: RunFolder, listener: Listener = ignore_progress, *,
-    start: Mapping[str, Tensor] | None = None, label: str = "",
+    start: Mapping[str, Tensor] | None = None, formats: list[StateFormats] | None = None, label: str = "",
 ) -> Result:  # fmt: skip
     """Train the experiment to its last epoch, and resume the folder's checkpoint if it has one.
 
@@ -71,6 +74,7 @@ def train(
 
     Args:
         start: weights of a trained float network to begin with, which a quantised one rounds.
+        formats: of quantised states, which were chosen before; None to choose them by training samples.
         label: name of the run among those of a command.
 
     Raises:
@@ -81,7 +85,8 @@ def train(
     """
     samples, validation = build.training_samples(e.data, dataset)
     encoder, saved = build.encoder(e, dataset), folder.progress(e)
-    network = _begin(e, encoder, dataset, samples, folder, saved, start)
+    choose = partial(_choose_formats, e, encoder, samples) if formats is None else lambda network: formats
+    network = _begin(e, encoder, dataset, folder, saved, start, choose)
     if e.machine.tensorboard and fabric.is_global_zero:
         listener = _with_tensorboard(listener, folder)
     try:
@@ -98,8 +103,8 @@ def train(
 
 
 def _begin(
-    e: Experiment, encoder: Encoder, dataset: Dataset, samples: AnySamples, folder: RunFolder, saved: Progress | None,
-    start: Mapping[str, Tensor] | None,
+    e: Experiment, encoder: Encoder, dataset: Dataset, folder: RunFolder, saved: Progress | None,
+    start: Mapping[str, Tensor] | None, formats: Callable[[Network], list[StateFormats]],
 ) -> Network:  # fmt: skip
     """The network of a run with the weights of its checkpoint, else with those to begin with."""
     if saved is not None and saved.history and not saved.history[0]["epoch"]:
@@ -109,7 +114,7 @@ def _begin(
         )
     network = build.network(
         e, encoder.grid, len(dataset.classes), start=None if saved else start,
-        samples=None if saved else partial(calibration, e, encoder, samples),
+        formats=None if saved else formats,
         # Weights, gradients, and what an optimiser keeps: Adam's two moments.
         copies=1 if e.training.evolves else 4,
     )  # fmt: skip
@@ -121,14 +126,16 @@ def _begin(
 
 
 def quantize(
-    fabric: Fabric, e: Experiment, dataset: Dataset, folder: RunFolder, weights: Mapping[str, Tensor]
-) -> Result:
+    fabric: Fabric, e: Experiment, dataset: Dataset, folder: RunFolder, weights: Mapping[str, Tensor],
+    result: Rounded | None = None,
+) -> Result:  # fmt: skip
     """Round the float network of those weights as the experiment says, without training, and evaluate it.
 
-    The folder then holds a checkpoint of epoch 0, as after training: it can be evaluated and exported.
+    The folder then holds a checkpoint of epoch 0, as after training: it can be evaluated and exported. ``result`` is
+    that of ``rounded`` if it was called before.
     """
-    encoder = build.encoder(e, dataset)
-    return _keep_as_it_is(fabric, e, encoder, rounded(e, dataset, weights), dataset, folder)
+    network = (result or rounded(e, dataset, weights)).network
+    return _keep_as_it_is(fabric, e, build.encoder(e, dataset), network, dataset, folder)
 
 
 def _keep_as_it_is(
@@ -174,19 +181,40 @@ def evaluate(
     return training.evaluate(fabric, model, samples, loss, seed=seed, purpose=purpose, groups=groups or {})
 
 
-def rounded(e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor]) -> Network:
-    """A float network rounded by calibration on training samples, its biases corrected."""
-    from izhi.quantization import correct_biases
+class Rounded(NamedTuple):
+    """A float network rounded by calibration.
 
+    Attributes:
+        network: quantised, its biases corrected.
+        formats: of its states, before they depend on the weights; None for float states.
+    """
+
+    network: Network
+    formats: list[StateFormats] | None
+
+
+def rounded(e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor]) -> Rounded:
+    """Round the float network of those weights as the experiment says, by calibration on training samples."""
+    from izhi.quantization import calibrate, shift_biases
+
+    training.keep_freed_memory()
     encoder = build.encoder(e, dataset)
-    samples = partial(calibration, e, encoder, build.training_samples(e.data, dataset)[0])
     size = (encoder.grid, len(dataset.classes))
     network = build.network(e.replace(weight_bits=None, state_bits=None), *size, start=weights)
-    rounded = build.network(e, *size, start=weights, samples=samples)
+    spikes = calibration(e, encoder, build.training_samples(e.data, dataset)[0], network)
     network.eval()
-    rounded.eval()
-    correct_biases(network, rounded, samples(network))
-    return rounded
+    formats, currents = calibrate(network, spikes, e.quantization.state_bits)
+    rounded = build.network(e, *size, start=weights, formats=lambda network: formats or []).eval()
+    shift_biases(rounded, spikes, currents)
+    return Rounded(rounded, formats)
+
+
+def _choose_formats(e: Experiment, encoder: Encoder, samples: AnySamples, network: Network) -> list[StateFormats]:
+    """Formats of quantised states, by training samples."""
+    from izhi.quantization import formats
+
+    assert e.quantization.state_bits is not None
+    return formats(network, calibration(e, encoder, samples, network), e.quantization.state_bits)
 
 
 def calibration(e: Experiment, encoder: Encoder, samples: AnySamples, network: Network) -> Spikes:

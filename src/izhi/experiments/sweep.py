@@ -16,7 +16,7 @@ from izhi.errors import SettingError, unknown
 from izhi.experiments import build, run as run_of
 from izhi.experiments.planned import PlannedRun, Resources, Runner, SerialRunner
 from izhi.experiments.results.searches import SweepResult
-from izhi.experiments.run import Result
+from izhi.experiments.run import Result, Rounded
 from izhi.experiments.run_folder import RunFolder, accuracy_of, load, versions
 from izhi.experiments.settings import Experiment, experiment, read
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
@@ -75,13 +75,14 @@ class FloatRun:
 
 def quantize(
     fabric: Fabric, run: FloatRun, e: Experiment, method: str, dataset: Dataset, folder: RunFolder,
-    listener: Listener = ignore_progress, label: str = "",
+    listener: Listener = ignore_progress, label: str = "", rounded: Rounded | None = None,
 ) -> Result:  # fmt: skip
-    """Quantise a run by a method, in a folder that is open."""
+    """Quantise a run by a method, in a folder that is open; ``rounded`` is the result of PTQ if there is one."""
     if method == "ptq":
-        return run_of.quantize(fabric, e, dataset, folder, run.weights)
+        return run_of.quantize(fabric, e, dataset, folder, run.weights, rounded)
     start = run.weights if method == "qat-after-ptq" else None
-    return run_of.train(fabric, e, dataset, folder, listener, start=start, label=label)
+    formats = None if rounded is None else rounded.formats
+    return run_of.train(fabric, e, dataset, folder, listener, start=start, formats=formats, label=label)
 
 
 def load_runs(paths: Sequence[Path]) -> list[FloatRun]:

@@ -16,7 +16,7 @@ from izhi.kernels.tracing import is_traced
 from izhi.network.connections import Connection
 from izhi.network.initialization import CalibrationReport, calibrate
 from izhi.network.layers import BatchNorm, Layer, ModuleState
-from izhi.network.sequence import Dropout, Residual, are_weights, each_step, hooked, layers_of, run_sequence
+from izhi.network.sequence import Dropout, are_weights, hooked, layers_of, run_sequence
 from izhi.network.synapses import currents
 from izhi.neurons.state import Target, detach, moved
 from izhi.spec.network import check_options
@@ -261,26 +261,6 @@ def input_features(modules: Iterable[nn.Module | None]) -> tuple[int, ...]:
         f"the network begins with {type(first).__name__}, which does not say how many inputs there are;"
         " begin it with nn.Unflatten(1, (channels, height, width))"
     )
-
-
-def walk(network: Network, spikes: Spikes) -> Iterator[tuple[Layer | Connection, Spikes]]:
-    """Each layer of neurons, then the readout if any, with its input spikes.
-
-    A layer runs when the next one is requested, so that it may be changed before.
-
-    Raises:
-        SettingError: for a network with residual blocks.
-    """
-    for module in network.layers:
-        if isinstance(module, Residual):
-            raise SettingError("the network has a residual block, which integers do not have; leave it out")
-        if isinstance(module, Layer):
-            yield module, spikes
-            spikes, _ = module(spikes)
-        else:
-            spikes = each_step(module, spikes)
-    if network.readout is not None:
-        yield network.readout, spikes
 
 
 def run_with_hooks(network: Network, spikes: Spikes, see: Callable[[Layer, SynapticInput, Tensor], None]) -> Tensor:

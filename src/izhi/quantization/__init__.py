@@ -1,7 +1,7 @@
 """From float to integers: weights of a few bits and states in fixed-point formats, exact in evaluation."""
 
 from izhi.deprecation import renamed_names as _renamed_names
-from izhi.quantization.calibration import fitting, formats, ranges, usual_formats
+from izhi.quantization.calibration import Calibration, calibrate, fitting, formats, ranges, usual_formats
 from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
 from izhi.quantization.convert import in_integers, quantized
 from izhi.quantization.neurons import (
@@ -9,20 +9,23 @@ from izhi.quantization.neurons import (
     QuantizedNeuron,
     StateFormats,
 )
-from izhi.quantization.ptq import correct_biases
+from izhi.quantization.ptq import correct_biases, shift_biases
 
 __all__ = [
     "MULTIPLIER_BITS",
+    "Calibration",
     "QuantizedConnection",
     "QuantizedNeuron",
     "QuantizedReadout",
     "StateFormats",
+    "calibrate",
     "correct_biases",
     "fitting",
     "formats",
     "in_integers",
     "quantized",
     "ranges",
+    "shift_biases",
     "usual_formats",
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -13,11 +14,13 @@ from izhi.equation.integers import integer_step
 from izhi.hardware.fixed import FixedPoint
 from izhi.hardware.fixed.bounds import MOST_BITS
 from izhi.kernels import Spikes, SynapticInput
+from izhi.kernels.lazy import materialize
 from izhi.kernels.torch_step import constants_function
 from izhi.network.layers import Layer
-from izhi.network.network import Network, walk
+from izhi.network.network import Network
 from izhi.neurons import Neuron
 from izhi.neurons.neuron import NeuronLayer
+from izhi.quantization.layerwise import LayerInput, walk
 from izhi.quantization.neurons import StateFormats, quantized_neuron
 
 #: The share of states within a format's range; larger ones saturate.
@@ -41,36 +44,70 @@ class Ranges(NamedTuple):
     trace: float
 
 
+class _RangeRecorder:
+    """Neurons that run step by step, and record the largest magnitudes of their states."""
+
+    def __init__(self, neuron: Neuron) -> None:
+        self.neuron = neuron
+        self.largest: list[Tensor] = []
+
+    def __call__(self, drive: SynapticInput, state: Any) -> tuple[Tensor, Any]:
+        spikes, g = [], drive.conductance
+        for t in range(len(drive.current)):
+            one = drive._replace(current=drive.current[t : t + 1], conductance=None if g is None else g[t : t + 1])
+            fired, state = self.neuron(one, state)
+            *own, memory = state
+            values = (*own, memory.synapse[0] if memory.synapse else torch.zeros(1))
+            self.largest = [
+                _quantile(x, at_least)
+                for x, at_least in zip(values, self.largest or torch.zeros(len(values)), strict=True)
+            ]
+            spikes.append(fired)
+        return torch.cat(spikes), state
+
+    @property
+    def ranges(self) -> Ranges:
+        """The largest of all steps."""
+        *states, trace = torch.stack(self.largest).tolist()
+        return Ranges(tuple(states), trace)
+
+
+def _quantile(x: Tensor, at_least: Tensor) -> Tensor:
+    """The magnitude that the share ``COVERED`` of values does not exceed, or ``at_least`` if that is larger."""
+    flat = x.abs().flatten().float()
+    larger = flat[~(flat <= at_least)]  # few, of which that magnitude is found in a tenth of the time
+    place = max(1, math.ceil(COVERED * flat.numel())) - (flat.numel() - larger.numel())
+    return larger.kthvalue(place).values if place > 0 else at_least
+
+
 def ranges(network: Network, spikes: Spikes) -> list[Ranges]:
     """Magnitudes that nearly all states of each layer stay below."""
     magnitudes: list[Ranges] = []
     with torch.no_grad():
-        for layer, inputs in walk(network, spikes):
-            if not isinstance(layer, Layer):
-                break
-            drive, _ = layer.drive(inputs)
-            state: Any = None
-            of_steps: list[Tensor] = []
-            for t in range(len(drive.current)):
-                _, state = layer.neuron.step(drive.step(t), state)
-                *own, memory = state
-                trace = memory.synapse[0] if memory.synapse else torch.zeros(1)
-                of_steps.append(torch.stack([_quantile(x) for x in (*own, trace)]))
-            *states, sums = torch.stack(of_steps).amax(0).tolist()
-            magnitudes.append(Ranges(tuple(states), sums))
+        for layer, arriving in walk(network, spikes):
+            if isinstance(layer, Layer):
+                recorder = _RangeRecorder(layer.neuron)
+                arriving.run(recorder)
+                magnitudes.append(recorder.ranges)
     return magnitudes
-
-
-def _quantile(x: Tensor) -> Tensor:
-    """The magnitude that the share ``COVERED`` of values does not exceed."""
-    flat = x.detach().abs().flatten().float()
-    return flat.kthvalue(max(1, math.ceil(COVERED * flat.numel()))).values
 
 
 def fitting(width: int, magnitude: float) -> FixedPoint:
     """The format of a width with the most bits behind the point whose range includes a magnitude."""
     whole = math.ceil(math.log2(magnitude)) if magnitude > 0 else 0
     return FixedPoint(width, min(max(width - 1 - whole, 0), 30))
+
+
+class Calibration(NamedTuple):
+    """What samples decide of a network that is quantised.
+
+    Attributes:
+        formats: of each layer's states; None for float states.
+        currents: mean current of each output or channel of every layer and of the readout, see ``correct_biases``.
+    """
+
+    formats: list[StateFormats] | None
+    currents: list[Tensor]
 
 
 def formats(network: Network, spikes: Spikes, width: int, *, fraction: int = 14) -> list[StateFormats]:
@@ -85,18 +122,29 @@ def formats(network: Network, spikes: Spikes, width: int, *, fraction: int = 14)
         width: bits of v, u and currents.
         fraction: bits behind the point of the neurons' coefficients.
     """
-    chosen = []
+    return calibrate(network, spikes, width, fraction=fraction).formats or []
+
+
+def calibrate(network: Network, spikes: Spikes, width: int | None, *, fraction: int = 14) -> Calibration:
+    """Formats of each layer's states, see ``formats``, and mean currents; without formats for no width."""
+    chosen, currents = [], []
     with torch.no_grad():
-        for (layer, inputs), (states, trace) in zip(walk(network, spikes), ranges(network, spikes), strict=False):
-            assert isinstance(layer, Layer)
-            least = _least(layer, width, fraction)
-            sums = None if layer.connection.synapse is None else fitting(width, ROOM * trace or 1.0)
-            v, *others = (fitting(width, max(x, 1.01 * y) or 1.0) for x, y in zip(states, least, strict=True))
-            u, *others = others or [fitting(width, 1.0)]
-            wide = StateFormats(v, u, fraction, sums, tuple(others))
-            drive, _ = layer.drive(inputs)
-            chosen.append(_refine(layer.neuron, drive, layer(inputs)[0], wide, least))
-    return chosen
+        for layer, arriving in walk(network, spikes):
+            if isinstance(layer, Layer) and width is not None:
+                chosen.append(_formats_of(layer, arriving, width, fraction))
+            currents.append(arriving.mean_current)
+    return Calibration(None if width is None else chosen, currents)
+
+
+def _formats_of(layer: Layer, arriving: LayerInput, width: int, fraction: int) -> StateFormats:
+    recorder = _RangeRecorder(layer.neuron)
+    arriving.run(recorder)
+    states, trace = recorder.ranges
+    least = _least(layer, width, fraction)
+    sums = None if layer.connection.synapse is None else fitting(width, ROOM * trace or 1.0)
+    v, *others = (fitting(width, max(x, 1.01 * y) or 1.0) for x, y in zip(states, least, strict=True))
+    u, *others = others or [fitting(width, 1.0)]
+    return _refine(layer.neuron, arriving, StateFormats(v, u, fraction, sums, tuple(others)), least)
 
 
 def _least(layer: Layer, width: int, fraction: int) -> list[float]:
@@ -119,28 +167,40 @@ def _least(layer: Layer, width: int, fraction: int) -> list[float]:
     return list(least.values())
 
 
-def _refine(
-    neuron: Neuron, drive: SynapticInput, expected: Tensor, formats: StateFormats, least: Sequence[float]
-) -> StateFormats:
+def _refine(neuron: Neuron, arriving: LayerInput, formats: StateFormats, least: Sequence[float]) -> StateFormats:
     """The formats, or finer ones of each state in turn, with the fewest wrong spikes."""
-
-    def wrong(formats: StateFormats) -> float:
-        return float((quantized_neuron(neuron, formats)(drive)[0] - expected).abs().sum())
-
-    fewest = wrong(formats)
-    if fewest <= NEGLIGIBLE * float(expected.sum()):
+    (fewest,) = _wrong_spikes(neuron, arriving, [formats])
+    if fewest <= NEGLIGIBLE * sum(int(x.count_nonzero()) for x in arriving.outputs):
         return formats
     for place, magnitude in enumerate(least):
-        wide = formats.states[place]
-        for fraction in range(wide.fraction + 1, wide.width):
-            number = FixedPoint(wide.width, fraction)
-            if magnitude > number.highest * number.unit:
-                break
-            finer = formats.with_state(place, number)
-            error = wrong(finer)
+        finer = _finer_formats(formats, place, magnitude)
+        for candidate, error in zip(finer, _wrong_spikes(neuron, arriving, finer), strict=True):
             if error < WORTH_IT * fewest:
-                formats, fewest = finer, error
+                formats, fewest = candidate, error
     return formats
+
+
+def _finer_formats(formats: StateFormats, place: int, magnitude: float) -> list[StateFormats]:
+    """Formats with more bits behind the point of one state, which include a magnitude."""
+    wide = formats.states[place]
+    numbers = (FixedPoint(wide.width, fraction) for fraction in range(wide.fraction + 1, wide.width))
+    fitting_numbers = takewhile(lambda x: magnitude <= x.highest * x.unit, numbers)
+    return [formats.with_state(place, number) for number in fitting_numbers]
+
+
+def _wrong_spikes(neuron: Neuron, arriving: LayerInput, formats: Sequence[StateFormats]) -> list[int]:
+    """How many spikes of a layer differ from those of its float neurons, in each of several formats."""
+    if not formats:
+        return []
+    rounded = [quantized_neuron(neuron, x) for x in formats]
+    states: list[Any] = [None] * len(formats)
+    wrong = [0] * len(formats)
+    for drive, expected in zip(arriving, arriving.outputs, strict=True):
+        spikes_of_floats = materialize(expected)
+        for k, one in enumerate(rounded):
+            spikes, states[k] = one(drive, states[k])
+            wrong[k] += int((spikes != spikes_of_floats).count_nonzero())
+    return wrong
 
 
 def usual_formats(network: Network, width: int) -> list[StateFormats]:

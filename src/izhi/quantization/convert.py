@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from izhi.errors import SettingError
 from izhi.hardware import fixed
 from izhi.hardware.fixed.arithmetic import Integers
+from izhi.kernels import pool
 from izhi.kernels.delay import whole_steps
 from izhi.network.delays import SynapticDelay
 from izhi.network.layers import Layer, folded
@@ -133,7 +134,8 @@ class SumPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Counts of spikes, both (N, channels, *sizes)."""
-        counts: Tensor = (self.pool(x) * self.size).round()
+        mean = pool(self.pool, x)
+        counts: Tensor = ((self.pool(x) if mean is None else mean) * self.size).round()
         return counts
 
 

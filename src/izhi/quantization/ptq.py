@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
-from izhi.kernels import Spikes, SynapticInput
+from izhi.kernels import Spikes
+from izhi.network.connections import Connection
 from izhi.network.layers import Layer
-from izhi.network.network import Network, walk
+from izhi.network.network import Network
+from izhi.quantization.layerwise import walk
+
+
+def mean_currents(network: Network, spikes: Spikes) -> list[Tensor]:
+    """The mean current of each output or channel of every layer, then of the readout if any."""
+    with torch.no_grad():
+        return [arriving.mean_current for _, arriving in walk(network, spikes)]
 
 
 def correct_biases(network: Network, rounded: Network, spikes: Spikes) -> None:
@@ -16,24 +26,14 @@ def correct_biases(network: Network, rounded: Network, spikes: Spikes) -> None:
     The shift removes, from each neuron or channel, the change of the mean over these samples: that of its own rounded
     weights, and that of the layers before. Layers are corrected in order.
     """
+    shift_biases(rounded, spikes, mean_currents(network, spikes))
+
+
+def shift_biases(rounded: Network, spikes: Spikes, expected: Iterable[Tensor]) -> None:
+    """The same from the mean currents of the float network."""
     with torch.no_grad():
-        for (one, before), (two, after) in zip(walk(network, spikes), walk(rounded, spikes), strict=True):
-            if isinstance(one, Layer) and isinstance(two, Layer):
-                _shift(two.connection, one.drive(before)[0], two.drive(after)[0])
-            else:
-                _shift(two, one(before), two(after))
-
-
-def _shift(connection: nn.Module, expected: SynapticInput, actual: SynapticInput) -> None:
-    bias = getattr(connection, "bias", None)
-    if bias is not None:
-        connection.bias = nn.Parameter(bias + (_mean_current(expected) - _mean_current(actual)).to(bias))
-
-
-def _mean_current(drive: SynapticInput) -> Tensor:
-    """The mean current of each output or channel."""
-    current = drive.current.double()
-    if drive.gain is not None:
-        current = current * drive.gain
-    mean = current.mean([k for k in range(current.dim()) if k != 2])
-    return mean if drive.bias is None else mean + drive.bias.flatten()
+        for (module, arriving), mean in zip(walk(rounded, spikes), expected, strict=True):
+            connection: Connection = module.connection if isinstance(module, Layer) else module
+            bias = getattr(connection, "bias", None)
+            if bias is not None:
+                connection.bias = nn.Parameter(bias + (mean - arriving.mean_current).to(bias))

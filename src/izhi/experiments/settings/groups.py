@@ -186,7 +186,9 @@ class TrainingSettings(Group):
         None, "early stopping: epochs without a better validation accuracy; default: never",
         Mark.MAY_CHANGE | Mark.OF_QUANTIZING, ge=1, le=1_000_000,
     )  # fmt: skip
-    batch_size: int = setting(256, "samples of a batch", Mark.COMMON | Mark.ON_DEVICE, ge=1, le=1_000_000)
+    batch_size: int = setting(
+        256, "samples of a batch", Mark.COMMON | Mark.OF_QUANTIZING | Mark.ON_DEVICE, ge=1, le=1_000_000
+    )
     loss: Literal["count", "step", "max", "mean", "last", "rate_mse"] = setting(
         "count", "cross-entropy of sums over time, each step, maxima, means or the last step; or MSE of rates",
         Mark.COMMON,
