@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from test_convolutions import image, line, spikes_of
 
 from izhi import LIF, cli, quantization
 from izhi.kernels import PackedSpikes
@@ -13,7 +14,6 @@ from izhi.kernels.packed import bits_of
 from izhi.network import Layer, Network
 from izhi.network.connections import AxonalDelay, ExponentialSynapse, Linear
 from izhi.quantization import calibration, layerwise
-from test_convolutions import image, line, spikes_of
 
 
 def dense(neuron, **_):

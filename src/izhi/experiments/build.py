@@ -27,6 +27,11 @@ from izhi.training.evolution import Genome, Population
 if TYPE_CHECKING:
     from izhi.quantization import StateFormats
 
+#: Bytes that a training step takes for a step of an input or a neuron: current, spike, and their gradients.
+_KEPT = 16
+#: Share of the memory that a training step may take without parts, and bytes of a part.
+_SHARE, _PART = 0.25, 2**31
+
 
 def dataset(s: DataSettings, report: Callable[[str], None] = lambda line: None) -> Dataset:
     """The data set; ``report`` is told what is downloaded."""
@@ -163,6 +168,22 @@ def _excess(need: float) -> str:
     """That so many bytes do not fit into the machine's memory, in words; empty if they do."""
     there = training.memory_of_machine()
     return f"take {need / 1e9:,.0f} GB, but this machine has {there / 1e9:,.0f} GB" if need > there else ""
+
+
+def steps_to_keep(e: Experiment, spec: NetworkSpec, samples: int) -> int | None:
+    """Steps of a part of a training sequence, whose states are stored at once; None for all steps of a sequence.
+
+    That is the setting ``keep_every``, else as many as ``_PART`` holds if all take more than ``_SHARE`` of the memory.
+    Batch normalisation needs all steps at once, unless it is folded into rounded weights.
+    """
+    has_norm = e.quantization.weight_bits is None and any(layer.norm is not None for layer in spec.layers)
+    numbers = min(e.training.batch_size, samples) * ((spec.inputs or 0) + sum(spec.neurons))
+    if e.network.keep_every is not None or has_norm:
+        return e.network.keep_every
+    if _KEPT * e.coding.steps * numbers <= _SHARE * training.memory_of_machine():
+        return None
+    steps = max(1, _PART // (_KEPT * numbers))
+    return steps - steps % 32 or steps
 
 
 def network(

@@ -87,6 +87,7 @@ def train(
     encoder, saved = build.encoder(e, dataset), folder.progress(e)
     choose = partial(_choose_formats, e, encoder, samples) if formats is None else lambda network: formats
     network = _begin(e, encoder, dataset, folder, saved, start, choose)
+    network.keep_every = build.steps_to_keep(e, describe(e, encoder.grid, len(dataset.classes)), len(samples))
     if e.machine.tensorboard and fabric.is_global_zero:
         listener = _with_tensorboard(listener, folder)
     try:
