@@ -207,7 +207,7 @@ def test_the_refractory_coefficients_are_learned_within_bounds():
     assert all(x.grad.abs() > 0 for x in neuron.learned.values())
     neuron.learned["q_decay"].data.fill_(2.0)
     neuron.learned["q_damping"].data.fill_(-1.0)
-    assert [float(x) for x in neuron.coefficients()[-2:]] == [1.0, 0.0]
+    assert [float(x.detach()) for x in neuron.coefficients()[-2:]] == [1.0, 0.0]
 
 
 def test_a_first_trace_of_the_fpga_order():

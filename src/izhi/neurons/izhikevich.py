@@ -322,8 +322,8 @@ def parameter_scale(p: IzhikevichParameters, name: str) -> float:
     """The scale of a coefficient: the unit of its spread and of its learning rate.
 
     A change of a tenth of it is visible; one of ten times of it changes the firing class. It is the coefficient's own
-    size; for threshold and c a fifth of threshold − c; for the constants a4 and b3, which may be 0, the size of the
-    terms beside them.
+    size; for threshold and c a fifth of threshold − c; for q_decay 1 − q_decay; for the constants a4 and b3, which may
+    be 0, the size of the terms beside them.
     """
     sizes = {
         "a": abs(p.b2),
@@ -332,5 +332,6 @@ def parameter_scale(p: IzhikevichParameters, name: str) -> float:
         "b3": abs(p.b2) * p.span,
         "c": 0.2 * p.span,
         "threshold": 0.2 * p.span,
+        "q_decay": max(1 - p.q_decay, 0.01),
     }
     return sizes[name] if name in sizes else abs(p.coefficient(name)) or 1.0
