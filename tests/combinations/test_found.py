@@ -117,9 +117,10 @@ def test_whether_a_run_can_go_to_integers(beyond, tmp_path):
     ("settings", "refusal"),
     [
         ('neuron = "lif"', None),
-        ('neuron = "biological"', "izhi: order is 'izhikevich', expected 'fpga-ip', the one that hardware has"),
+        ('neuron = "biological"', None),
+        ('neuron = "normalized"\norder = "snntorch"', None),
         ('neuron = "lif"\nencoding = "constant"\nlevels = 255\nhidden = [5]', None),
-        ('neuron = "lif"\nreset = "none"', "izhi: reset is 'none'"),
+        ('neuron = "lif"\nreset = "none"', None),
         ('neuron = "lif"\nconnection = "conductance"', "izhi: connection is Linear with ConductanceSynapse"),
     ],
 )

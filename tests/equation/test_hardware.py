@@ -51,10 +51,38 @@ class ResonatorWithReset:
         return izhi.Izhikevich(p, learn=learn)
 
 
+@dataclass(frozen=True)
+class Preset:
+    """Neurons of a preset, in another order or with another reset."""
+
+    name: str
+    order: str | None = None
+    reset: str | None = None
+    delay: bool = True
+
+    @property
+    def parameters(self):
+        return ("beta",) if self.name == "lif" else ("a2",)
+
+    def __call__(self, learn=()):
+        if self.name == "lif":
+            return izhi.LIF(0.9, reset=self.reset, reset_delay=self.delay, learn=learn)
+        p = izhi.preset(self.name)
+        return izhi.Izhikevich(p.replace(order=self.order or p.order, reset=self.reset or p.reset), learn=learn)
+
+
+ORDERS = [Preset("normalized", order) for order in izhi.ORDERS if order != "fpga-ip"]
+OTHERS = [
+    Preset("biological"), Preset("CH"), Preset("resonator"), Preset("adlif", "simultaneous", "smooth"),
+    Preset("lif", None, "none"),
+    *(Preset("lif", None, reset, False) for reset in ("subtract", "soft", "zero", "value")),
+]  # fmt: skip
 RESETS = [ResonatorWithReset(reset) for reset in ("subtract", "none", "smooth")]
 
 
 def by_name(model):
+    if isinstance(model, Preset):
+        return "-".join(filter(None, (model.name, model.order, model.reset, "" if model.delay else "at-once")))
     return model.reset if isinstance(model, ResonatorWithReset) else model.function.__name__
 
 
@@ -70,7 +98,7 @@ def quantised(model, seed=0):
     return quantization.quantized(network, 6, formats).eval(), spikes
 
 
-@pytest.mark.parametrize("model", [*NEURONS, *RESETS], ids=by_name)
+@pytest.mark.parametrize("model", [*NEURONS, *RESETS, *ORDERS, *OTHERS], ids=by_name)
 def test_torch_is_the_integer_model(model):
     network, spikes = quantised(model)
     with torch.no_grad():
@@ -106,7 +134,7 @@ def test_gradients_through_the_rounding_are_those_of_the_reference(model):
         torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-3 * float(x.abs().max()))
 
 
-@pytest.mark.parametrize("model", [*NEURONS, *RESETS], ids=by_name)
+@pytest.mark.parametrize("model", [*NEURONS, *RESETS, *ORDERS, *OTHERS], ids=by_name)
 def test_an_artifact_holds_the_step_itself(model, tmp_path):
     network, spikes = quantised(model)
     integers, x = quantization.in_integers(network), spikes.numpy().astype(np.uint8)
@@ -122,7 +150,7 @@ def test_an_artifact_holds_the_step_itself(model, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler is installed")
-@pytest.mark.parametrize("model", [*NEURONS, *RESETS], ids=by_name)
+@pytest.mark.parametrize("model", [*NEURONS, *RESETS, *ORDERS, *OTHERS], ids=by_name)
 def test_c_computes_the_same_words(model, tmp_path):
     network, _ = quantised(model)
     neuron = quantization.in_integers(network).layers[0].neuron
@@ -136,6 +164,11 @@ def test_c_computes_the_same_words(model, tmp_path):
         literature.balanced_resonate_and_fire,
         literature.two_compartment_lif,
         *RESETS,
+        Preset("biological"),
+        Preset("resonator"),
+        Preset("normalized", "s2nn"),
+        Preset("lif", None, "none"),
+        Preset("lif", None, "zero", False),
     ],
     ids=by_name,
 )

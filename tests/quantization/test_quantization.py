@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from izhi import LIF, Izhikevich, cli, quantization
+from izhi import LIF, cli, quantization
 from izhi.errors import SettingError
 from izhi.experiments import build as builds, results, samples, sweep
 from izhi.experiments.run import quantize
@@ -227,13 +227,6 @@ def test_sums_of_a_synapse_keep_their_range(trace, scale, expected):
 def test_what_hardware_does_not_have():
     fine = StateFormats(FixedPoint(16, 12), FixedPoint(16, 12))
     one = [
-        (Layer(Linear(4, 3), Izhikevich("RS")), "order is 'izhikevich', expected 'fpga-ip'"),
-        (Layer(Linear(4, 3), LIF(reset="none")), "reset is 'none', expected 'subtract', 'soft', 'zero' or 'value'"),
-        (Layer(Linear(4, 3), LIF(reset_delay=False)), "reset is 'subtract' in the step of the spike, expected"),
-        (
-            Layer(Linear(4, 3), LIF(reset="soft", reset_delay=False)),
-            "reset is 'soft' in the step of the spike, expected 'subtract', 'soft', .* in the step after it",
-        ),
         (
             Layer(Linear(4, 3, synapse=ConductanceSynapse()), LIF()),
             "connection is Linear with ConductanceSynapse, which hardware does not have; choose Linear or Conv2d",
@@ -489,8 +482,8 @@ def test_bad_input(float_run, tmp_path, capsys, command, options, message):
 
 def test_a_network_that_hardware_does_not_have_makes_no_folder(tmp_path, capsys):
     run = tmp_path / "float"
-    assert cli.main(["train", *TRAIN, "--epochs", "1", "--neuron", "biological", "--out", str(run)]) == 0
+    assert cli.main(["train", *TRAIN, "--epochs", "1", "--connection", "conductance", "--out", str(run)]) == 0
     for more in ([], ["--sweep"]):
         assert cli.main(["quantize", str(run), *more, "--out", str(tmp_path / "out")]) == 2
-        assert "order is 'izhikevich', expected 'fpga-ip'" in capsys.readouterr().err
+        assert "connection is Linear with ConductanceSynapse, which hardware does not have" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

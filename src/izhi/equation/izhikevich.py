@@ -8,7 +8,7 @@ from typing import Any
 from izhi.equation.equation import Equation, Input, StateFunction
 from izhi.equation.graph import Symbol
 from izhi.equation.words import bounded, clip, select, spike
-from izhi.spec import EventOrder, IzhikevichReset, izhikevich_coefficients
+from izhi.spec import ORDERS, EventOrder, IzhikevichReset, izhikevich_coefficients
 
 
 def izhikevich(order: EventOrder, reset: IzhikevichReset = "value") -> Equation:
@@ -84,10 +84,9 @@ def _equation(order: EventOrder, reset: IzhikevichReset) -> Equation:
             v, u = after_spike(v >= p.threshold, v, u)
         return v, u, *q, fires
 
-    name, states = (
-        ("izhikevich" if reset == "value" else f"izhikevich-{reset}"),
-        ("v", "u", *["q"] * (reset == "smooth")),
-    )
+    by_order = next((f"-{name}" for name, known in ORDERS.items() if known == order and name != "fpga-ip"), "")
+    name = f"izhikevich{by_order}{'' if reset == 'value' else f'-{reset}'}"
+    states = ("v", "u", *["q"] * (reset == "smooth"))
     return Equation(name, states, izhikevich_coefficients(reset), step, (izhikevich, (order, reset)))
 
 

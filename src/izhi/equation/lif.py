@@ -47,7 +47,8 @@ def lif(reset: ResetMode, delay: bool) -> Equation:
         return v, fires
 
     of_state = ("threshold", "v_reset") if reset == "value" else ("threshold",)
-    return Equation("lif", ("v",), ("beta", *of_state), step, (lif, (reset, delay)))
+    name = "lif" + ("" if reset == "subtract" else f"-{reset}") + ("" if delay or reset == "none" else "-at-once")
+    return Equation(name, ("v",), ("beta", *of_state), step, (lif, (reset, delay)))
 
 
 __all__ = ["lif"]

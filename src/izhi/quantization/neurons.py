@@ -142,7 +142,6 @@ class QuantizedNeuron(nn.Module):
 
     def __init__(self, neuron: NeuronLayer[Any, Any], formats: StateFormats) -> None:
         super().__init__()
-        neuron.spec.check_hardware()
         fixed_point_constants(neuron.settings.equation)
         count = len(neuron.settings.equation.states)
         if count > len(FORMATS_OF):

@@ -29,10 +29,8 @@ def check(spec: NetworkSpec, weight_bits: Sequence[int] | None, state_bits: int 
             _check_layer(layer)
             if levels is not None and number == 0:
                 check_levels(levels, weight_bits[0], math.prod(layer.connection.weight_shape[1:]))
-        if state_bits is not None:
-            layer.neuron.check_hardware()
-            if isinstance(layer.neuron, CustomSpec):
-                integer_step(equation_of(layer.neuron.kind))
+        if state_bits is not None and isinstance(layer.neuron, CustomSpec):
+            integer_step(equation_of(layer.neuron.kind))
     if spec.readout is not None and weight_bits is not None:
         check_readout(isinstance(spec.readout, LinearSpec) and spec.readout.is_plain, spec.readout.label)
 

@@ -210,10 +210,6 @@ class IzhikevichSpec(NeuronSpec):
         if options.v_reset:
             raise SettingError(f"v_reset is {options.v_reset:g}, but {options.neuron} is reset to c; leave it out")
 
-    def check_hardware(self) -> None:
-        if self.parameters.order != "fpga-ip":
-            raise SettingError(f"order is {self.parameters.order!r}, expected 'fpga-ip', the one that hardware has")
-
     def table(self) -> Table:
         whole = {**super().table(), "parameters": _written(self.parameters), "jacobian_limit": self.jacobian_limit}
         if self.mixture is not None:

@@ -99,14 +99,6 @@ class LIFSpec(NeuronSpec):
                 f" {RESETS[-1]}"
             )
 
-    def check_hardware(self) -> None:
-        if self.reset == "none" or not self.reset_delay:
-            when = "" if self.reset_delay else " in the step of the spike"
-            raise SettingError(
-                f"reset is {self.reset!r}{when}, expected 'subtract', 'soft', 'zero' or 'value' in the step"
-                " after it, which hardware has"
-            )
-
     def table(self) -> Table:
         values = {name: float(getattr(self, name)) for name in self.names}
         whole = {**super().table(), **values, "reset": self.reset, "reset_delay": self.reset_delay}

@@ -158,9 +158,6 @@ class NeuronSpec:
     def check_options(self, options: NeuronOptions) -> None:
         """Raise SettingError for an option that these neurons have no use for."""
 
-    def check_hardware(self) -> None:
-        """Raise SettingError if hardware does not have such neurons."""
-
     def table(self) -> Table:
         """Plain values, which ``of_table`` reads."""
         whole: Table = {"kind": self.kind, "learn": list(self.learn)}
