@@ -128,10 +128,7 @@ def test_resume_needs_a_folder(capsys, tmp_path):
         (["train", *TINY, "--encoding", "rows"], "holds no images"),
         (["train", *TINY, "--encoding", "pixels"], "encoding is 'pixels', but iris holds no images"),
         (["train", *TINY, "--permutation", "1"], "permutation is 1, but only images that are read over time have"),
-        (
-            ["compare", *TINY, "--state-bits", "8", "--connections", "conductance", "--weight-bits", "4"],
-            "ConductanceSynapse",
-        ),
+        (["compare", *TINY, "--weight-bits", "4", "--connections", "conductance"], "with ConductanceSynapse, which"),
         (["tune", *TINY, "--neurons", "lif", "--exclude-classes", "nope"], "unknown class 'nope'"),
         (["train", *TINY, "--patience", "2", "--validation", "0"], "patience is 2, but validation is 0"),
     ],

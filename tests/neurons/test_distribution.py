@@ -249,3 +249,18 @@ def test_evolution_refuses_it(tmp_path, capsys):
     options = ["--neuron", "resonator", "--optimizer", "ga", "--readout", "spikes", "--out", str(tmp_path / "run")]
     assert main(["train", "--dataset", "iris", "--hidden", "4", *options]) == 2
     assert "distribution such as that of resonators, is set, which evolution cannot run" in capsys.readouterr().err
+
+
+def test_couplings_are_learned_within_the_stable_range():
+    neuron = izhi.Izhikevich(izhi.Leaks(), parameter_shape=50, learn="tau_v,tau_u,a3,b1,d")
+    p = neuron.coefficients()
+    given = neuron.base_parameters
+    torch.testing.assert_close(neuron.learned["a3"] / p.a2, torch.full((50,), given.a3 / given.a2))
+    torch.testing.assert_close(p.b1, neuron.learned["b1"])
+    with torch.no_grad():
+        for name in ("a3", "b1"):
+            neuron.learned[name].copy_(3 * torch.randn(50))
+    assert float(neuron.spectral_radius().max()) < 1
+    spikes, _ = neuron(torch.rand(20, 2, 50))
+    spikes.sum().backward()
+    assert all(x.grad.abs().sum() > 0 for x in neuron.learned.values())

@@ -15,7 +15,7 @@ from izhi.deprecation import renamed_arguments, renamed_attribute
 from izhi.equation import izhikevich
 from izhi.kernels import Coefficients, Memory, SmoothCoefficients
 from izhi.kernels.plan import Constants
-from izhi.neurons.distribution import of_logarithm, sample
+from izhi.neurons.distribution import of_logarithm, sample, stable_coupling
 from izhi.neurons.neuron import NeuronLayer, as_shape, at_rest, clamp_straight_through, names_in, step_settings
 from izhi.neurons.state import Target, detach, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of
@@ -211,6 +211,11 @@ class Izhikevich(NeuronLayer[IzhikevichState | SmoothIzhikevichState, Coefficien
     def _initial(self, name: str) -> Tensor | float:
         if self.spec.distribution is not None and name in self.spec.distribution.DOMAIN:
             return self._distributed()[name].log()
+        if self.spec.distribution is not None and name in self.spec.distribution.FREE:
+            derived: Tensor = self.spec.distribution.coefficients(self._distributed(), self.base_parameters, torch)[
+                name
+            ]
+            return derived
         if name not in ("a", "b"):
             return self._given(name)
         return -self._given("b2") if name == "a" else self._given("b1") / -self._given("b2")
@@ -264,6 +269,9 @@ class Izhikevich(NeuronLayer[IzhikevichState | SmoothIzhikevichState, Coefficien
             values["b1"], values["b2"] = a * b, -a
         if "a1" in self.learned:
             values["a1"] = clamp_straight_through(self.learned["a1"], 0.0, math.inf)
+        if distribution is not None and ("a3" in self.learned or "b1" in self.learned):
+            a2, a3, b1, b2 = (torch.as_tensor(values[x]) for x in ("a2", "a3", "b1", "b2"))
+            values["b1"] = stable_coupling(a2, a3, b1, b2, p.dt)
         if "b2" in self.learned:
             values["b2"] = clamp_straight_through(self.learned["b2"], -1 / p.dt, max(0.0, p.b2))
         if "threshold" in self.learned or "c" in self.learned:

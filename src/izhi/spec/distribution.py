@@ -77,8 +77,9 @@ class Distribution:
 
     #: What is distributed, and can be learned as a logarithm, its unit, and the limits of its values.
     DOMAIN: ClassVar[Mapping[str, tuple[str, float, float]]]
-    #: The coefficients that follow.
+    #: The coefficients that follow, and those of them that can be learned by themselves.
     DERIVED: ClassVar[tuple[str, ...]] = ("a2", "a3", "b1", "b2")
+    FREE: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         for name, (unit, low, high) in self.DOMAIN.items():
@@ -199,6 +200,8 @@ class BalancedResonators(Distribution):
 class Leaks(Distribution):
     """Neurons of spread time constants: a2 = −1/τ_v and b2 = −1/τ_u; a3/a2 and b1/b2 are those of the parameters.
 
+    The couplings a3 and b1 can be learned as well, and are held where the neuron is stable.
+
     Raises:
         SettingError: for time constants below 1.
     """
@@ -210,6 +213,7 @@ class Leaks(Distribution):
         "tau_v": ("in the unit of dt", 1.0, 1e6),
         "tau_u": ("in the unit of dt", 1.0, 1e6),
     }
+    FREE: ClassVar[tuple[str, ...]] = ("a3", "b1")
 
     def check(self, p: IzhikevichParameters) -> None:
         if not (p.a2 and p.b2):

@@ -108,7 +108,8 @@ class IzhikevichSpec(NeuronSpec):
         """Names of the coefficients that can be learned; a distribution's stand for those that follow from them."""
         if self.distribution is None:
             return LEARNABLE
-        return (*self.distribution.DOMAIN, *(x for x in LEARNABLE if x not in (*self.distribution.DERIVED, "a", "b")))
+        derived = {*self.distribution.DERIVED, "a", "b"} - {*self.distribution.FREE}
+        return (*self.distribution.DOMAIN, *(x for x in LEARNABLE if x not in derived))
 
     @property
     def unit_of_v(self) -> Literal["mV", "1"]:

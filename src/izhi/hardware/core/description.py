@@ -13,13 +13,15 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from izhi.equation.integers import IntegerStep
 from izhi.errors import SettingError, shown
 from izhi.files import problem
-from izhi.hardware.core.shape import MOST_LAYERS, CoreShape, LayerShape, ReadoutShape
+from izhi.hardware.core.shape import CoreShape, LayerShape, ReadoutShape
 from izhi.hardware.fixed import NEURONS, FixedPoint, Pool, Window
 from izhi.hardware.fixed.bounds import MOST_BITS, MOST_DELAY, MOST_FRACTION, MOST_NEURONS
 from izhi.hardware.fixed.network import MOST_INPUT, MOST_STEPS
 
 #: Of the file; another one has other fields.
 _VERSION = 2
+#: Of a list, such as the bits of each constant of a neuron; layers are limited by the file.
+_MOST_VALUES = 64
 #: The least and the most of each number that core.json may hold, and bytes of the file.
 _LIMITS = {
     **dict.fromkeys(
@@ -139,8 +141,7 @@ def _types(kind: Any) -> dict[str, Any]:
 
 def _list(name: str, value: object, arguments: Sequence[Any]) -> list[object]:
     """A list of as many values as a type has, or of a few."""
-    is_long = isinstance(value, list) and len(value) > MOST_LAYERS
-    if not isinstance(value, list) or (is_long and name != "layers"):
+    if not isinstance(value, list) or (len(value) > _MOST_VALUES and name != "layers"):
         raise ValueError(f"{name} {shown(value)}, not a list of a few")
     if arguments[-1] is not Ellipsis and len(value) != len(arguments):
         raise ValueError(f"{name} {shown(value)}, not two numbers")
