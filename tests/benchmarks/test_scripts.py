@@ -22,6 +22,7 @@ TESTED = (
     "other_libraries",
     "own_neurons",
     "own_neurons_on_core",
+    "resonators_figure",
     "results",
     "snntorch_loop",
     "snntorch_tutorials",
@@ -64,6 +65,11 @@ def test_ablation_figure(tmp_path):
 def test_event_orders_figure(tmp_path):
     run("event_orders_figure", tmp_path / "orders.png")
     assert (tmp_path / "orders.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_resonators_figure(tmp_path):
+    run("resonators_figure", tmp_path / "resonators.png")
+    assert (tmp_path / "resonators.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(("name", "recordings"), [("nmnist", 600), ("shd", 82), ("stmnist", 56)])
