@@ -20,6 +20,7 @@ TEXTS: dict[str, tuple[Any, ...]] = {
     "frequency": ((0.1, 0.1), (0.01, 2.0)),
     "decay": ((0.001, 0.02),),
     "time_constants": ((2.0, 1000.0),),
+    "readout_tau": ((20.0, 20.0), (2.0, 50.0)),
     "learn": (
         ("frequency", "decay"),
         ("tau",),
@@ -88,6 +89,8 @@ _CONTEXT: dict[str, dict[str, Any]] = {
     "q_damping": {"neuron": "adlif", "reset": "smooth"},
     "tau": {"connection": "exponential"},
     "inhibitory": {"connection": "conductance"},
+    "readout_tau": {"readout": "membrane"},
+    "learn_readout": {"readout": "membrane"},
     "delay_type": {"delays": 3},
     "delta": {"encoding": "delta"},
     "crossings": {"encoding": "level"},

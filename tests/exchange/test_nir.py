@@ -72,6 +72,10 @@ NETWORKS = {
     "integrator": lambda: Network([Layer(strong(20, 30), izhi.LIF(1.0, reset="zero"))]),
     "readout": lambda: Network([Layer(strong(20, 30), izhi.LIF(**LIF))], readout=Linear(30, 5)),
     "membrane": lambda: Network([Layer(strong(20, 30), izhi.LIF(**LIF))], Linear(30, 5, synapse=ExponentialSynapse(5))),
+    "membrane of each output": lambda: Network(
+        [Layer(strong(20, 30), izhi.LIF(**LIF))],
+        Linear(30, 5, synapse=ExponentialSynapse(izhi.spread(tau=(2, 50)), per_output=5, filters_bias=True)),
+    ),
     "synapse": lambda: Network([
         Layer(strong(20, 30, synapse=ExponentialSynapse(4, filters_bias=True)), izhi.LIF(**LIF)),
     ]),

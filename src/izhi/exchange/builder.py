@@ -118,9 +118,10 @@ class NetworkBuilder:
             steps, arrays["delay.steps"] = DelaySpec("axonal", max(1, int(delay.max()))), delay
         self.modules.append(BuiltModule(LayerSpec(connection, neuron, weights.features, steps), arrays))
 
-    def add_readout(self, synapse: SynapseSpec | None = None) -> None:
-        """Complete the pending weights to the readout; ExchangeError for a convolution."""
-        weights, self.readout, self.readout_arrays = self._complete(synapse, None)
+    def add_readout(self, synapse: SynapseSpec | None = None, arrays: Mapping[str, Numbers] | None = None) -> None:
+        """Complete the pending weights to the readout, with further parameters; ExchangeError for a convolution."""
+        weights, self.readout, own = self._complete(synapse, None)
+        self.readout_arrays = {**own, **(arrays or {})}
         if weights.weight.ndim != 2:
             raise ExchangeError(f"the network ends in {weights.label}, expected neurons or a matrix at its end")
 

@@ -77,16 +77,29 @@ class ConversionState:
 
     def synapse_of(self, node: Node, name: str) -> SynapseSpec | None:
         """The synapse of a time constant; None for one of a single step, which has no effect."""
-        decay = self.decay(node, name)
+        decay = self._decay_of_synapse(node, name)
         first = float(decay.ravel()[0])
         if not np.allclose(decay, first, rtol=1e-6, atol=0):
             raise ExchangeError(f"{node} has a {name} for each neuron, expected one for all of a layer")
-        if 1 - first < 1 / _LONGEST_SYNAPSE:
+        return None if first < 1e-9 else SynapseSpec(1 / (1 - first), filters_bias=self.late_bias is None)
+
+    def membrane_of(self, node: Node) -> tuple[SynapseSpec | None, dict[str, Numbers]]:
+        """The synapse of a readout, and its parameters if each output has a time constant of its own."""
+        decay = self._decay_of_synapse(node, "tau")
+        if np.allclose(decay, decay.ravel()[0], rtol=1e-6, atol=0):
+            return self.synapse_of(node, "tau"), {}
+        decay = decay.ravel().clip(1e-9)  # a logit that float32 holds
+        spec = SynapseSpec(float(1 / (1 - decay.min())), filters_bias=self.late_bias is None, outputs=len(decay))
+        return spec, {"synapse.logit": np.log(decay / (1 - decay))}
+
+    def _decay_of_synapse(self, node: Node, name: str) -> Numbers:
+        decay = self.decay(node, name)
+        if 1 - decay.max() < 1 / _LONGEST_SYNAPSE:
             raise ExchangeError(
                 f"{node} has a {name} of more than {_LONGEST_SYNAPSE:,} steps of {self.dt:g} s, expected a decay that"
                 " float32 holds; give the time step of the file (dt)"
             )
-        return None if first < 1e-9 else SynapseSpec(1 / (1 - first), filters_bias=self.late_bias is None)
+        return decay
 
     def add_neurons(
         self, node: Node, values: Mapping[str, Numbers],
@@ -334,14 +347,14 @@ def end(state: ConversionState) -> None:
         raise ExchangeError("the graph ends in a delay, a pool or a scale, expected neurons or weights at its end")
     if state.builder.pending is None:
         return
-    synapse = None
+    synapse, arrays = None, dict[str, Numbers]()
     if state.synapse is not None:
         if state.synapse.name in state.graph.feedback:
             raise ExchangeError(f"spikes come back to {state.synapse}, behind which nothing fires; expected neurons")
-        synapse = state.synapse_of(state.synapse, "tau")
+        synapse, arrays = state.membrane_of(state.synapse)
     if state.late_bias is not None:
         state.builder.pending.bias = state.late_bias
-    state.builder.add_readout(synapse)
+    state.builder.add_readout(synapse, arrays)
 
 
 #: What reads a node, by its type.

@@ -53,7 +53,7 @@ class GraphBuilder:
             self.edges.append((self.last, name))
         self.last = name
 
-    def leak(self, decay: float, shape: Shape) -> nir.NIRNode:
+    def leak(self, decay: Numbers | float, shape: Shape) -> nir.NIRNode:
         """The node of a synapse."""
         ones = np.ones(shape)
         return nir.LI(tau=self.dt / (1 - decay) * ones, r=ones, v_leak=0 * ones)
@@ -144,7 +144,7 @@ def _add_readout(builder: GraphBuilder, spec: ConnectionSpec, readout: Connectio
     filtered = bias if spec.synapse is None or spec.synapse.filters_bias else np.zeros_like(bias)
     builder.add("readout", nir.Affine(_float32(weight * scale), _float32(filtered)))
     if readout.synapse is not None:
-        builder.add("membrane", builder.leak(float(readout.synapse.decay), (len(weight),)))
+        builder.add("membrane", builder.leak(as_numbers(readout.synapse.decay), (len(weight),)))
     if (bias != filtered).any():
         builder.add("bias", nir.Affine(_float32(np.eye(len(weight))), _float32(bias)))
 

@@ -10,19 +10,22 @@ from torch import Tensor, nn
 
 from izhi.errors import SettingError
 from izhi.kernels import Synapse, SynapticInput
-from izhi.spec import ConductanceSpec, SynapseSpec
+from izhi.neurons.distribution import sample
+from izhi.spec import ConductanceSpec, Spread, SynapseSpec
 
 #: Time steps handled by one matrix product of the exponential filter.
 _CHUNK = 64
 
 
 def exponential_filter(x: Tensor, decay: Tensor | float, state: Tensor | None = None) -> Tensor:
-    """y[t] = decay·y[t−1] + x[t] for all t at once, (T, B, N) → (T, B, N).
+    """y[t] = decay·y[t−1] + x[t] for all t at once, (T, B, N) → (T, B, N), of one decay or of N.
 
     Within a chunk of steps the filter is a product with the triangular matrix decay^(t−k), which runs at
     the speed of matrix products and is differentiable in x, decay and state.
     """
     shape = x.shape
+    if isinstance(decay, Tensor) and decay.dim():
+        return _filter_each(x, decay, state)
     flat = x.reshape(shape[0], -1)
     last = None if state is None else state.reshape(1, -1)
     out = []
@@ -39,6 +42,21 @@ def exponential_filter(x: Tensor, decay: Tensor | float, state: Tensor | None = 
     return torch.cat(out).reshape(shape)
 
 
+def _filter_each(x: Tensor, decay: Tensor, state: Tensor | None) -> Tensor:
+    """``exponential_filter`` with a decay (N,) of each of N outputs."""
+    base, last, out = decay.to(x.dtype)[:, None, None], state, []
+    for chunk in torch.split(x, _CHUNK):
+        t = torch.arange(len(chunk), device=x.device)
+        lag = t[:, None] - t[None, :]
+        kernel = torch.where(lag >= 0, base ** lag.clamp(min=0), torch.zeros((), dtype=x.dtype))
+        y = (kernel @ chunk.permute(2, 0, 1)).permute(1, 2, 0)
+        if last is not None:
+            y = y + base[:, :, 0].T ** (t + 1)[:, None, None] * last
+        last = y[-1]
+        out.append(y)
+    return torch.cat(out)
+
+
 class ExponentialSynapse(nn.Module):
     """A current that decays after each spike (Galindo & Nunez-Yanez 2017).
 
@@ -50,8 +68,9 @@ class ExponentialSynapse(nn.Module):
     weights, as it does with its v and u.
 
     Args:
-        tau: decay time in steps, above 1.
-        learn_tau: whether τ is learned.
+        tau: decay time in steps, above 1; with ``per_output`` also a distribution, ``izhi.spread(tau=(10, 30))``.
+        per_output: the number of outputs of a readout, each of which has its own τ; None for one τ.
+        learn_tau: whether τ is learned, as logit(1 − 1/τ), so that it stays above 1.
         filters_bias: whether the connection's bias passes through the synapse with the spikes, as in NIR's CubaLIF and
             snnTorch's Synaptic; else it is a constant current behind it. Integers always have it behind: the two
             differ in the first steps alone.
@@ -63,13 +82,20 @@ class ExponentialSynapse(nn.Module):
     #: Factor on weights, see ``ConductanceSynapse``.
     strength = 1.0
 
-    def __init__(self, tau: float = 10.0, *, learn_tau: bool = False, filters_bias: bool = False) -> None:
-        self._set_up(SynapseSpec(tau, learn_tau, filters_bias))
+    def __init__(
+        self, tau: float | Spread = 10.0, *, per_output: int | None = None, learn_tau: bool = False,
+        filters_bias: bool = False,
+    ) -> None:  # fmt: skip
+        spread = tau if isinstance(tau, Spread) else None
+        first = tau.middle if isinstance(tau, Spread) else tau
+        self._set_up(SynapseSpec(first, learn_tau, filters_bias, per_output, spread))
 
     def _set_up(self, spec: SynapseSpec) -> None:
         super().__init__()
         self._spec, self.filters_bias = spec, spec.filters_bias
-        self.logit = nn.Parameter(torch.logit(torch.tensor(1 - 1 / spec.tau)), requires_grad=spec.learn)
+        shape = () if spec.outputs is None else (spec.outputs,)
+        decay = torch.full(shape, 1 - 1 / spec.tau) if spec.spread is None else 1 - 1 / sample(spec.spread, shape)
+        self.logit = nn.Parameter(torch.logit(decay), requires_grad=spec.learn)
 
     @staticmethod
     def of(spec: SynapseSpec) -> ExponentialSynapse:
@@ -81,7 +107,9 @@ class ExponentialSynapse(nn.Module):
 
     @property
     def spec(self) -> SynapseSpec:
-        """The description, with τ as it is now."""
+        """The description, with τ as it is now; with a τ of each output as it was at first."""
+        if self._spec.outputs is not None:
+            return replace(self._spec, learn=self.logit.requires_grad, filters_bias=self.filters_bias)
         # From its logit, so that rounding is not rounded again.
         tau = 1 / (1 - torch.sigmoid(self.logit.detach().double()).item())
         return replace(self._spec, tau=tau, learn=self.logit.requires_grad, filters_bias=self.filters_bias)
@@ -106,7 +134,8 @@ class ExponentialSynapse(nn.Module):
         return product(weight), None
 
     def extra_repr(self) -> str:
-        return f"tau={1 / (1 - self.decay.item()):g}"
+        tau = 1 / (1 - self.decay.detach())
+        return f"tau={float(tau):g}" if not tau.dim() else f"tau={tau.min():g} to {tau.max():g}, per_output={len(tau)}"
 
 
 class ConductanceSynapse(ExponentialSynapse):
@@ -143,7 +172,9 @@ class ConductanceSynapse(ExponentialSynapse):
         reversal: tuple[float, float, float] = (-85.0, -65.0, 0.0), inhibitory: float | None = None,
         implicit: float = 1.0,
     ) -> None:  # fmt: skip
-        self._set_up(ConductanceSpec(tau, learn_tau, False, reversal, implicit, inhibitory))
+        self._set_up(
+            ConductanceSpec(tau, learn_tau, reversal=reversal, implicit=implicit, inhibitory=inhibitory)
+        )  # fmt: skip
 
     def _set_up(self, spec: SynapseSpec) -> None:
         super()._set_up(spec)

@@ -68,7 +68,7 @@ def short_form(window: WindowOptions) -> str:
 
 
 def assemble(
-    layers: Sequence[LayerOptions], features: Shape, readout: float | None, classes: int, *,
+    layers: Sequence[LayerOptions], features: Shape, classes: int | None, synapse: SynapseSpec | None = None, *,
     dropout: float = 0.0, keep_every: int | None = None,
 ) -> NetworkSpec:  # fmt: skip
     """The network of layers.
@@ -76,8 +76,8 @@ def assemble(
     Args:
         layers: in order; without a readout the last one has a neuron for each class.
         features: of an encoded sample, channels first; spikes are flat where they enter.
-        readout: its decay time in steps, 0 for one without a synapse, or None to read the last layer's spikes.
-        classes: outputs of the readout.
+        classes: outputs of the readout; None to read the last layer's spikes.
+        synapse: of the readout.
         dropout, keep_every: see ``NetworkSpec``.
 
     Raises:
@@ -98,8 +98,7 @@ def assemble(
     if not is_flat:
         modules.append(FlattenSpec())
     last = None
-    if readout is not None:
-        synapse = SynapseSpec(readout) if readout else None
+    if classes is not None:
         last = LinearSpec(inputs=math.prod(shape), outputs=classes, synapse=synapse)
     return NetworkSpec(tuple(modules), last, dropout=dropout, keep_every=keep_every)
 

@@ -9,6 +9,7 @@ from numbers import Integral
 from typing import ClassVar, Literal
 
 from izhi.errors import SettingError, ShapeError, unknown
+from izhi.spec.distribution import Spread
 from izhi.spec.tables import Shape, Table, read, sizes_of, write
 
 ConnectionName = Literal[
@@ -39,6 +40,8 @@ class SynapseSpec:
     tau: float = 10.0  #: decay time in steps, above 1
     learn: bool = False  #: whether τ is learned
     filters_bias: bool = False  #: whether the connection's bias passes through the synapse
+    outputs: int | None = None  #: number of time constants, one of each output of a readout; None for one of all
+    spread: Spread | None = None  #: distribution of the first τ over the outputs, in place of ``tau``
 
     #: Numbers that a neuron keeps for its synapse, and the name of torch's module, for messages.
     traces: ClassVar[int] = 1
@@ -47,6 +50,26 @@ class SynapseSpec:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.tau) and self.tau > 1):
             raise SettingError(f"tau is {self.tau!r}, expected a finite number of steps above 1")
+        if self.outputs is not None:
+            at_least_one(per_output=self.outputs)
+        if self.spread is not None and (self.spread.name != "tau" or self.spread.low <= 1 or self.outputs is None):
+            raise SettingError(
+                f"spread is of {self.spread.name} from {self.spread.low:g}, expected tau above 1 step, and per_output"
+            )
+
+    @property
+    def numbers(self) -> int:
+        """How many time constants there are."""
+        return self.outputs or 1
+
+    def check(self, outputs: int, *, is_linear: bool) -> None:
+        """Raise SettingError unless a connection of so many outputs can have this synapse."""
+        if self.outputs is not None and (not is_linear or self.outputs != outputs):
+            raise SettingError(
+                f"per_output is {self.outputs}, expected {outputs}, the outputs of a linear readout"
+                if is_linear
+                else f"per_output is {self.outputs}, but a convolution has one time constant; leave it out"
+            )
 
     def table(self) -> Table:
         """Plain values, which ``synapse_of_table`` reads."""
@@ -76,6 +99,14 @@ class ConductanceSpec(SynapseSpec):
             raise SettingError(f"implicit is {self.implicit!r}, expected a finite number, 0 or more")
 
 
+def require_one_tau(synapse: SynapseSpec | None) -> None:
+    """Raise SettingError for a synapse of a layer of neurons with a time constant of each output."""
+    if synapse is not None and synapse.outputs is not None:
+        raise SettingError(
+            f"per_output is {synapse.outputs} for a layer of neurons, expected a readout without neurons; leave it out"
+        )
+
+
 def synapse_of_table(table: object) -> SynapseSpec | None:
     """The synapse that ``SynapseSpec.table`` wrote; None for None."""
     if table is None:
@@ -92,6 +123,10 @@ class ConnectionSpec:
     bias: bool = True  #: whether a constant current is added
     recurrent: bool = False  #: whether the layer's own spikes come back a step later
     synapse: SynapseSpec | None = None  #: or None
+
+    def __post_init__(self) -> None:
+        if self.synapse is not None:
+            self.synapse.check(self.outputs, is_linear=self.kind == "Linear")
 
     @property
     def kind(self) -> str:
@@ -153,6 +188,7 @@ class LinearSpec(ConnectionSpec):
 
     def __post_init__(self) -> None:
         at_least_one(in_features=self.inputs, out_features=self.outputs)
+        super().__post_init__()
 
     @property
     def kind(self) -> str:
@@ -186,6 +222,7 @@ class ConvolutionSpec(ConnectionSpec):
     groups: int = 1  #: of channels that see one another alone
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, usual in (("stride", 1), ("padding", 0), ("dilation", 1)):
             if not getattr(self, name):
                 object.__setattr__(self, name, (usual,) * len(self.kernel))

@@ -18,6 +18,7 @@ from izhi.spec.connection import (
     along,
     connection_of_table,
     delay_of_table,
+    require_one_tau,
 )
 from izhi.spec.neuron import NeuronSpec, neuron_of_table
 from izhi.spec.tables import Shape, Table, read, sizes_of, write
@@ -63,6 +64,7 @@ class LayerSpec(ModuleSpec):
             raise SettingError(f"neurons have coefficients of shape {size}, expected {self.features}, or 1 for all")
         if self.norm is not None and isinstance(self.connection.synapse, ConductanceSpec):
             raise SettingError("norm is set, but conductances are not normalised; use a current")
+        require_one_tau(self.connection.synapse)
         groups = self.connection.groups if isinstance(self.connection, ConvolutionSpec) else 1
         if self.delay is not None and self.delay.kind == "synaptic" and groups > 1:
             raise SettingError("delays of each synapse are set, which a convolution in groups has not; use AxonalDelay")

@@ -94,7 +94,7 @@ class NetworkSpec:
     @property
     def parameters(self) -> int:
         """Parameters of the torch module: ``numbers``, learned coefficients, and the decays of synapses."""
-        bare = sum(x.numbers + (x.synapse is not None) for x in self._bare)
+        bare = sum(x.numbers + (0 if x.synapse is None else x.synapse.numbers) for x in self._bare)
         return sum(x.parameters for x in self.layers) + bare
 
     @property

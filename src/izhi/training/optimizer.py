@@ -23,7 +23,7 @@ class Optimizer:
         name: ``"adam"``, ``"adamw"`` or ``"sgd"`` (with momentum 0.9).
         learning_rate: of weights.
         weight_decay: of weights.
-        dynamics_rate: of learned neuron coefficients, in units of their size.
+        dynamics_rate: of learned neuron coefficients, and time constants of outputs, in units of their size.
         delay_rate: of delays, in steps.
     """
 
@@ -40,10 +40,12 @@ class Optimizer:
                 rates[value] = self.dynamics_rate * layer.neuron.parameter_scale(name)
             if layer.delay is not None:
                 rates[layer.delay.steps] = self.delay_rate
+        if (readout := network.readout) is not None and readout.synapse is not None and readout.synapse.logit.dim():
+            rates[readout.synapse.logit] = self.dynamics_rate  # of log(τ − 1), a share of τ
         learned = [p for p in network.parameters() if p.requires_grad]
         weights = [p for p in learned if p not in rates]
         groups: list[dict[str, object]] = [{"params": weights, "weight_decay": self.weight_decay}]
-        # Coefficients of neurons and delays do not decay.
+        # Coefficients of neurons, time constants of outputs and delays do not decay.
         groups += [{"params": [p], "lr": rates[p], "weight_decay": 0.0} for p in learned if p in rates]
         for group in groups:
             group["initial_lr"] = group.setdefault("lr", self.learning_rate)

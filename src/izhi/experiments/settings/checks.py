@@ -9,7 +9,7 @@ from izhi.data import EMBEDDED
 from izhi.data.catalogue import is_path
 from izhi.errors import SettingError, unknown
 from izhi.experiments.settings.fields import Mark
-from izhi.experiments.settings.groups import FIELDS, marked
+from izhi.experiments.settings.groups import FIELDS, NetworkSettings, marked
 from izhi.spec import ORDERS, UsualOptions, usual_options
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def check(e: Experiment, samples: Samples) -> UsualOptions:
         raise SettingError("modules are given beside hidden or layers, expected the network once; leave these out")
     if not network.rows and (network.readout, usual.readout) == (None, "current"):
         raise SettingError("hidden names no layer and the readout has no neurons; add a width")
+    _check_readout(network, network.readout or usual.readout)
     seen = {"max": "whose largest value is 1", "last": "of which the last step has few"}
     if e.training.loss in seen and (network.readout or usual.readout) == "spikes":
         raise SettingError(
@@ -56,6 +57,17 @@ def check(e: Experiment, samples: Samples) -> UsualOptions:
             " readout membrane or current, or another loss"
         )
     return usual
+
+
+def _check_readout(network: NetworkSettings, readout: str) -> None:
+    if readout != "membrane" and network.modules is None:
+        for name in ("readout_tau", "learn_readout"):
+            if value := getattr(network, name):
+                shown = value if isinstance(value, bool) else ",".join(f"{x:g}" for x in value)
+                raise SettingError(f"{name} is {shown}, but the readout is {readout}; choose the readout membrane")
+    if network.readout_tau is not None and not 1 < network.readout_tau[0] <= network.readout_tau[1]:
+        low, high = network.readout_tau
+        raise SettingError(f"readout_tau is {low:g} to {high:g}, expected steps above 1, the lower one first")
 
 
 def _check_evolution(e: Experiment) -> None:

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from izhi.data.catalogue import FOLDS
 from izhi.experiments.settings.choices import SEARCHES
-from izhi.experiments.settings.fields import Group, Mark, Names, Widths, marks_of, setting
+from izhi.experiments.settings.fields import Group, Mark, Names, Range, Widths, marks_of, setting
 from izhi.experiments.settings.layers import Layers, LayerSettings
 from izhi.experiments.settings.neurons import NeuronSettings
 from izhi.hardware.networks import GRADED
@@ -140,6 +140,11 @@ class NetworkSettings(Group):
     readout: Readout | None = setting(
         None, "input of the loss; default: spikes, current of biological neurons", Mark.SHAPES
     )
+    readout_tau: Range | None = setting(
+        None, "decay time of a membrane readout, steps: one, or lowest and highest of the classes; default: tau",
+        Mark.SHAPES,
+    )  # fmt: skip
+    learn_readout: bool = setting(False, "learned decay time of each class (readout membrane)", Mark.SHAPES)
     dropout: float = setting(0.0, "share of hidden neurons silenced for a whole training sample", ge=0, lt=1)
     keep_every: int | None = setting(
         None, "activation checkpointing: interval of stored states, steps; default: every step", ge=1, le=1_000_000
