@@ -203,7 +203,7 @@ def test_lists_of_names_are_made_from_the_fields():
         "population", "steps", "encoding", "window", "pool", "counts", "normalize_time", "delays",
         "delay_type", "weight_bits", "weight_scale", "state_bits", "dataset", "fold", "best_inputs", "levels",
         "modules", "lengths", "delta", "crossings", "permutation", "over_time",
-        "frequency", "decay", "time_constants",
+        "frequency", "decay", "time_constants", "readout_tau", "learn_readout",
     }  # fmt: skip
     assert set(marked(Mark.OF_FILES)) == {"modules"}
     assert set(marked(Mark.ON_DEVICE)) == {

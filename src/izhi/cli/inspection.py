@@ -7,9 +7,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from izhi import files, training
 from izhi.cli.common import print_table, report_line, settings, whole_numbers, write_json
 from izhi.cli.deployed import test_samples
+from izhi.data import NO_LABEL, Dataset
 from izhi.errors import ArtifactError, FileError, SettingError
 from izhi.experiments import artifact_trace, build, energy, plots, report, sample_trace, samples, trained
 from izhi.experiments.agreement import agreement
@@ -90,21 +94,29 @@ def evaluate(a: argparse.Namespace) -> None:
     for warning in evaluation.activity.warnings():
         print(f"warning: {warning}", file=sys.stderr)
     accuracies = _print_accuracies(
-        f"{dataset.name} test accuracy: {100 * evaluation.accuracy:.2f} % of {len(dataset.test):,},"
+        f"{dataset.name} test accuracy: {100 * evaluation.accuracy:.2f} % of {_labelled(evaluation, dataset)},"
         f" loss {evaluation.loss:.4f}", evaluation.accuracy, evaluation.groups,
         [f"{layer.rate:.4f} spikes per neuron and step, {layer.silent:.1%} silent" for layer in layers],
         evaluation.confusion.tolist(), dataset.classes,
     )  # fmt: skip
     counted = _energy(path, changes) if a.energy else {}
-    write_json(a.json, {**accuracies, **counted, "test_loss": evaluation.loss,
+    of_steps = {"test_steps": evaluation.labelled} if evaluation.of_steps else {}
+    write_json(a.json, {**accuracies, **of_steps, **counted, "test_loss": evaluation.loss,
                         "rates": [layer.rate for layer in layers], "config": e.flat(plain=True)})  # fmt: skip
     _save_confusion(run, evaluation, (path if path.is_dir() else path.parent) / "confusion.png")
+
+
+def _labelled(evaluation: training.Evaluation, dataset: Dataset) -> str:
+    """The number of test samples, or of their steps if each has a label."""
+    count = f"{len(dataset.test):,}"
+    return f"{evaluation.labelled:,} steps of {count}" if evaluation.of_steps else count
 
 
 def _save_confusion(run: trained.Trained, evaluation: training.Evaluation, figure: Path) -> None:
     """Draw the confusion matrix, with a warning if the folder is not writable."""
     dataset, share = run.dataset, f"{100 * evaluation.accuracy:.2f} %"
-    title = f"{dataset.name}, {run.experiment.neurons.neuron}: {share} of {len(dataset.test):,} test samples"
+    count = f"{_labelled(evaluation, dataset)} test samples"
+    title = f"{dataset.name}, {run.experiment.neurons.neuron}: {share} of {count}"
     try:
         plots.save(plots.confusion(evaluation.confusion.numpy(), dataset.classes, title), figure)
     except FileError as error:
@@ -153,15 +165,21 @@ def show(a: argparse.Namespace) -> None:
     run = trained.load(path, {"precision": "32-true", "devices": 1, "nodes": 1}, report_line)
     trace = sample_trace.trace_sample(run, a.sample)
     plots.save(sample_trace.draw(trace, run, a.layer, neurons), out)
-    classes = trace.classes
-    print(f"sample {a.sample}: answer {classes[trace.answer]}, label {classes[trace.label]}")
+    print(f"sample {a.sample}: {trace.verdict}")
     for layer in trace.layers:
         print(f"{layer.name}: {layer.spikes.sum():,.0f} spikes, {layer.spikes.mean():.4f} per neuron and step")
     print(f"figure: {out}")
     write_json(a.json, {
-        "sample": a.sample, "label": classes[trace.label], "answer": classes[trace.answer],
+        "sample": a.sample, "label": _names(trace, trace.labels), "answer": _names(trace, trace.answers),
         "scores": trace.scores.tolist(), "spikes": [int(layer.spikes.sum()) for layer in trace.layers],
     })  # fmt: skip
+
+
+def _names(trace: sample_trace.SampleTrace, numbers: NDArray[np.int64]) -> object:
+    """The name of a class, or those of each step; None for a step without a label."""
+    if numbers.ndim == 0:
+        return trace.classes[int(numbers)]
+    return [None if k == NO_LABEL else trace.classes[k] for k in numbers]
 
 
 def trace(a: argparse.Namespace) -> None:

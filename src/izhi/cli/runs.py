@@ -187,7 +187,8 @@ def train_experiment(a: argparse.Namespace, e: Experiment, command: str) -> None
         if not fabric.is_global_zero:
             return
         report.write(result, folder, command_line())
-    print(f"test accuracy after epoch {len(result.history)}: {100 * result.test_accuracy:.2f} %")
+    of_steps = " of steps" if "test_steps" in result.history[-1] else ""
+    print(f"test accuracy after epoch {len(result.history)}: {100 * result.test_accuracy:.2f} %{of_steps}")
     if folder.best.exists():
         print(f"{report.best(result.history)}: {folder.best}")
     print(f"run: {folder.path}")

@@ -22,12 +22,14 @@ from .loading import (
     source_of as source_of,
 )
 from .samples import (
+    NO_LABEL as NO_LABEL,
     AnyBatch as AnyBatch,
     AnySamples as AnySamples,
     Samples as Samples,
     Scale as Scale,
     SeriesBatch as SeriesBatch,
     SeriesSamples as SeriesSamples,
+    has_step_labels as has_step_labels,
     split as split,
     stream as stream,
 )

@@ -31,10 +31,11 @@ DATASETS = {
     "nmnist": "70,000 recordings of MNIST by an event camera of 34×34 pixels, 1.2 GB",
     "shd": "10,420 spoken digits as spikes of 700 channels, 0.4 GB",
     "stmnist": "6,953 digits written on a skin of 10×10 taxels; its authors give it on request",
+    "qtdb": "759 electrocardiograms of 1,300 steps as spikes of 4 channels, 6 waves, a label for each step, 0.6 MB",
     "smartwatch": "7 shoulder exercises of 10 people, 6 channels of a watch over 4 s, in the package seglearn, 11 MB",
 }
 #: Data sets of time series.
-OVER_TIME = ("smartwatch",)
+OVER_TIME = ("qtdb", "smartwatch")
 #: Data sets of the UCR and UEA archives in Python packages: name → package, and description.
 ARCHIVE = "ts:"
 CARRIED = {

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from izhi.data.events import CachedReader, EventSamples, Recording, checked, first_index
-from izhi.data.samples import AnySamples, Samples, Scale, SeriesSamples, checked_series, split
+from izhi.data.samples import NO_LABEL, AnySamples, Samples, Scale, SeriesSamples, checked_series, split
 from izhi.errors import DataError, LabelWarning, SettingError, shown
 
 Array: TypeAlias = NDArray[Any]
@@ -69,7 +69,8 @@ class Dataset:
             samples: an array or tensor (M, …), a torch ``Dataset`` of pairs of a sample and its label, or a
                 ``DataLoader`` of them. Samples are values, or recordings as tonic has them: arrays of events with
                 the fields t (µs), x, p and for cameras y.
-            labels: (M,), whole numbers from 0, of an array.
+            labels: (M,), whole numbers from 0, of an array; of time series also (M, T), or M arrays (T,), one for each
+                step, and −1 for steps without one.
             test: test samples, like ``samples`` or a pair of an array and its labels; None for a fifth of each class.
             classes: names of the classes; None for numbers.
             over_time: whether a sample is values over time, (T, …). For time series, (T, features), T may differ
@@ -154,7 +155,7 @@ def _names(classes: Sequence[str] | None, *samples: AnySamples) -> tuple[str, ..
         )  # fmt: skip
     names = tuple(map(str, classes)) if classes is not None else tuple(str(k) for k in range(largest + 1))
     if largest >= len(names):
-        index = next(int(x.labels.argmax()) for x in samples if int(x.labels.max()) == largest)
+        index = next(int(x.labels.argmax()) * len(x) // x.labels.numel() for x in samples if x.labels.max() == largest)
         raise DataError(
             f"sample {index} has the label {largest}, expected 0 to {len(names) - 1}: there are {len(names)} classes"
         )
@@ -219,14 +220,45 @@ def _labels(labels: object, count: int, where: str) -> Tensor:
     return torch.from_numpy(whole)
 
 
+def _labels_of_steps(labels: Any, lengths: Sequence[int], where: str) -> Tensor:
+    """Labels (M, longest) of the steps of series; NO_LABEL after the end of each."""
+    each, longest = [_numpy(x) for x in labels], max(lengths)
+    if len(each) != len(lengths):
+        raise DataError(f"labels are those of {len(each)} samples, expected {len(lengths)}: one array for each {where}")
+    whole = np.full((len(each), longest), NO_LABEL, np.int64)
+    is_array = isinstance(labels, (np.ndarray, Tensor))
+    for number, (values, length) in enumerate(zip(each, lengths, strict=True)):
+        if values.shape != (longest if is_array else length,):
+            raise DataError(
+                f"labels of {where} {number} have shape {values.shape}, expected ({length},): one for each step"
+            )
+        own = values[:length]
+        with np.errstate(invalid="ignore"):
+            numbers = own.astype(np.int64) if own.dtype.kind in "iubf" else np.full(length, NO_LABEL)
+        if (at := first_index((numbers != own) | (numbers < NO_LABEL))) is not None:
+            raise DataError(
+                f"{where} {number} has the label {shown(own[at].item())} at step {at}, expected a whole number from 0,"
+                f" or {NO_LABEL} for none"
+            )
+        if (numbers == NO_LABEL).all():
+            raise DataError(f"{where} {number} has no label at any step; leave it out")
+        whole[number, :length] = numbers
+    return torch.from_numpy(whole)
+
+
 def _of_values(
-    samples: Any, labels: object, *, over_time: bool, where: str
+    samples: Any, labels: Any, *, over_time: bool, where: str
 ) -> tuple[Samples | SeriesSamples, tuple[int, ...]]:
     """Samples (T, features) over time as series, all others as vectors; and the shape of one."""
     if over_time:
         arrays = [_numpy(x) for x in samples]
         if arrays and arrays[0].ndim == 2:
-            series = SeriesSamples.of(checked_series(arrays, where), _labels(labels, len(arrays), where))
+            checked = checked_series(arrays, where)
+            if len(labels) and np.ndim(labels[0]) == 1:
+                y = _labels_of_steps(labels, [len(one) for one in checked], where)
+            else:
+                y = _labels(labels, len(arrays), where)
+            series = SeriesSamples.of(checked, y)
             return series, (series.longest, series.features)
     x = _stacked(samples, where)
     if x.ndim < 2 or not x.size:

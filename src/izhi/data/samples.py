@@ -15,6 +15,9 @@ from izhi.data.events import Batch, EventBatch, EventSamples
 from izhi.errors import DataError, SettingError
 from izhi.seeds import Purpose, derive_seed
 
+#: Label of a step without one, which neither loss nor accuracy counts; and of steps after the end of a series.
+NO_LABEL = -1
+
 
 class SeriesBatch(Batch):
     """Concatenated series.
@@ -42,7 +45,10 @@ class SeriesBatch(Batch):
 
 @dataclass(frozen=True)
 class SeriesSamples:
-    """A selection of the series in values (M, F): first row, length and label of each, (S,), int64."""
+    """A selection of the series in values (M, F): first row, length and label of each, (S,), int64.
+
+    Labels may be (S, longest), one of each step; NO_LABEL where there is none, and after the end of a series.
+    """
 
     values: Tensor
     begins: Tensor
@@ -51,7 +57,7 @@ class SeriesSamples:
 
     @classmethod
     def of(cls, series: Sequence[NDArray[np.floating]], labels: Tensor) -> SeriesSamples:
-        """Arrays (T, F) of any lengths from 1, one for each label."""
+        """Arrays (T, F) of any lengths from 1, one for each label, or for each row of labels of its steps."""
         lengths = torch.tensor([len(one) for one in series])
         return cls(torch.from_numpy(np.concatenate(series)), lengths.cumsum(0) - lengths, lengths, labels)
 
@@ -161,8 +167,13 @@ AnySamples = Samples | SeriesSamples | EventSamples
 AnyBatch = Tensor | SeriesBatch | EventBatch
 
 
+def has_step_labels(samples: AnySamples) -> bool:
+    """Whether each step has a label of its own."""
+    return samples.labels.dim() == 2
+
+
 def split(samples: AnySamples, validation: float, seed: int) -> tuple[AnySamples, AnySamples]:
-    """Training and validation samples, with the same share of each class.
+    """Training and validation samples, with the same share of each class; of samples whose steps have labels, any.
 
     Args:
         samples: (M, …).
@@ -172,7 +183,7 @@ def split(samples: AnySamples, validation: float, seed: int) -> tuple[AnySamples
     if not 0 <= validation < 1:
         raise SettingError(f"validation is {validation!r}, expected a share from 0 to below 1")
     random = np.random.default_rng(derive_seed(seed, Purpose.SPLIT))
-    labels = samples.labels.numpy()
+    labels = np.zeros(len(samples)) if has_step_labels(samples) else samples.labels.numpy()
     mask = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))

@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from izhi import data, training
-from izhi.data import AnySamples, Dataset, Samples, SeriesSamples, hold_out_speaker, split
+from izhi.data import AnySamples, Dataset, Samples, SeriesSamples, has_step_labels, hold_out_speaker, split
 from izhi.errors import SettingError, install, unknown
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.description import describe, describe_encoder
@@ -23,6 +23,7 @@ from izhi.seeds import Purpose, derive_seed
 from izhi.spec import ORDERS, EncoderSpec, IzhikevichSpec, NetworkSpec, Shape
 from izhi.training import Backprop, Evolution, Method, Optimizer, Trainer, checkpoint
 from izhi.training.evolution import Genome, Population
+from izhi.training.labels import check_steps
 
 if TYPE_CHECKING:
     from izhi.quantization import StateFormats
@@ -44,6 +45,9 @@ def training_samples(s: DataSettings, dataset: Dataset) -> tuple[AnySamples, Any
         parts = hold_out_speaker(dataset, s.validation_speaker)
     else:
         parts = split(dataset.train, s.validation, s.split_seed)
+    if s.exclude_classes and has_step_labels(dataset.train):
+        given = ",".join(s.exclude_classes)
+        raise SettingError(f"exclude_classes is {given}, but {dataset.name} has a label for each step; leave it out")
     for name in s.exclude_classes:
         if name not in dataset.classes:
             raise unknown("class", name, dataset.classes)
@@ -72,6 +76,9 @@ def check(e: Experiment, dataset: Dataset) -> str:
     train, held = training_samples(e.data, dataset)
     coded = encoder_spec(e, dataset)
     spec = replace(describe(e, coded.grid, len(dataset.classes)), encoder=coded)
+    for name, samples in (("sample", train), ("validation sample", held), ("test sample", dataset.test)):
+        if len(samples):
+            check_steps(name, samples, coded, training.LOSSES[e.training.loss])
     _check_memory(e, spec, 1)
     _check_latency(coded.steps, spec)
     if e.quantization.is_quantized:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from izhi.data import Dataset
+from izhi.data import Dataset, has_step_labels
 from izhi.errors import ArtifactError, SettingError
 from izhi.experiments import samples, trained
 from izhi.experiments.run_folder import accuracy_of, versions
@@ -42,6 +42,8 @@ def of_run(run: trained.Trained, *, tests: int = 4) -> IntegerArtifact:
     e, dataset, network = run.experiment, run.dataset, run.network
     from izhi import quantization
 
+    if has_step_labels(dataset.test):
+        raise SettingError(f"{dataset.name} has a label for each step, but hardware has one answer for a sample")
     integers = quantization.in_integers(network)
     encoding = encoding_of(e)
     spikes = in_whole_numbers(test_vectors(run, min(tests, most_tests(integers, e.coding.steps))), encoding)

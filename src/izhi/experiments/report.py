@@ -74,6 +74,8 @@ def _metric(item: tuple[str, float]) -> tuple[str, str]:
     """A metric by its name, with its unit."""
     name, value = item
     words = name.replace("_", " ")
+    if name.endswith("_steps"):
+        return words, f"{value:,.0f}, each with a label: accuracy is that of steps"
     if "accuracy" in name:
         return words, f"{100 * value:.2f} %"
     if name.startswith("rate_"):

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from izhi.data import NO_LABEL
 from izhi.errors import SettingError
 from izhi.experiments.plots import COLOURS
 from izhi.experiments.trained import Trained
@@ -25,6 +26,7 @@ from izhi.network import Layer, Network
 from izhi.network.network import run_with_hooks
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import LOSSES
+from izhi.training.losses import labelled
 
 #: The most rows of a raster. A larger layer is drawn as the means of neighbours.
 _MOST_ROWS = 200
@@ -46,16 +48,31 @@ class SampleTrace:
     """The trace of one sample through a network."""
 
     sample: int  #: number of the test sample
-    label: int  #: its class
+    labels: NDArray[np.int64]  #: its class, (), or that of each step, (T,)
     classes: tuple[str, ...]  #: their names
     inputs: NDArray[np.float64]  #: input spikes or currents, (T, inputs)
     layers: list[LayerTrace]  #: of neurons, in their order
-    scores: NDArray[np.float64]  #: of each class
+    scores: NDArray[np.float64]  #: of each class, (classes,), or of each step, (T, classes)
 
     @property
-    def answer(self) -> int:
-        """The class of the largest score."""
-        return int(self.scores.argmax())
+    def answers(self) -> NDArray[np.int64]:
+        """The class of the largest score, (), or that of each step, (T,)."""
+        return np.asarray(self.scores.argmax(-1))
+
+    @property
+    def has_step_labels(self) -> bool:
+        """Whether each step has a label."""
+        return self.labels.ndim == 1
+
+    @property
+    def verdict(self) -> str:
+        """Answer and label in words, or the share of steps whose class is right."""
+        if self.has_step_labels:
+            known = self.labels != NO_LABEL
+            share = (self.answers == self.labels)[known].mean()
+            return f"{100 * share:.1f} % of {known.sum():,} steps right"
+        answer, label = self.classes[self.answers], self.classes[self.labels]
+        return f"answer {answer}, label {label}"
 
 
 def trace_sample(run: Trained, sample: int) -> SampleTrace:
@@ -69,9 +86,13 @@ def trace_sample(run: Trained, sample: int) -> SampleTrace:
         spikes = classifier.encode(values, derive_seed(run.experiment.training.seed, Purpose.TEST, sample))
         layers, output = _trace_layers(classifier.network, spikes)
         output = classifier.counted(output, values)
-    scores = LOSSES[run.experiment.training.loss].scores(output)[0]
+    if labels.dim() == 2:
+        output, labels = labelled(output, labels)
+        scores, wanted = output[:, 0], labels[0]
+    else:
+        scores, wanted = LOSSES[run.experiment.training.loss].scores(output)[0], labels[0]
     x = spikes if isinstance(spikes, Tensor) else spikes.dense()
-    return SampleTrace(sample, int(labels[0]), run.dataset.classes, _as_array(x), layers, scores.double().numpy())
+    return SampleTrace(sample, wanted.numpy(), run.dataset.classes, _as_array(x), layers, scores.double().numpy())
 
 
 def _as_array(x: Tensor) -> NDArray[np.float64]:
@@ -160,14 +181,32 @@ def draw_membranes(axes: Axes, layer: LayerTrace, neurons: Sequence[int]) -> Non
 
 
 def draw_scores(axes: Axes, trace: SampleTrace) -> None:
-    """Draw the score of each class, the correct one in green."""
-    colours = [COLOURS[2] if k == trace.label else COLOURS[0] for k in range(len(trace.scores))]
+    """Draw the score of each class, the correct one in green; or answer and label of each step."""
+    if trace.has_step_labels:
+        _draw_steps(axes, trace)
+        return
+    label, answer = int(trace.labels), int(trace.answers)
+    colours = [COLOURS[2] if k == label else COLOURS[0] for k in range(len(trace.scores))]
     axes.bar(range(len(trace.scores)), trace.scores, color=colours)
     axes.set_xticks(range(len(trace.classes)), trace.classes, rotation=0 if len(trace.classes) < 15 else 90, fontsize=7)
-    right = "right" if trace.answer == trace.label else f"it is {trace.classes[trace.label]}"
-    axes.set_title(f"answer: {trace.classes[trace.answer]} ({right}; its bar is green)", fontsize=9)
+    right = "right" if answer == label else f"it is {trace.classes[label]}"
+    axes.set_title(f"answer: {trace.classes[answer]} ({right}; its bar is green)", fontsize=9)
     axes.set_ylabel("score")
     axes.axhline(0, color="black", lw=0.6)
+
+
+def _draw_steps(axes: Axes, trace: SampleTrace) -> None:
+    """Draw the answer of each step, and the label as a line behind it."""
+    time = np.arange(1, len(trace.labels) + 1)
+    label = np.where(trace.labels == NO_LABEL, np.nan, trace.labels)
+    axes.step(time, label, where="mid", color=COLOURS[2], lw=3, alpha=0.6, label="label")
+    axes.step(time, trace.answers, where="mid", color="black", lw=0.8, label="answer")
+    axes.set_yticks(range(len(trace.classes)), trace.classes, fontsize=7)
+    axes.set_xlim(0.5, len(time) + 0.5)
+    axes.set_xlabel("time step")
+    axes.set_ylabel("class")
+    axes.set_title(trace.verdict, fontsize=9)
+    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
 
 
 def draw_kernels(axes: Axes, weight: NDArray[np.float64]) -> None:

@@ -17,6 +17,7 @@ from bokeh.layouts import column
 from bokeh.models import Button, ColumnDataSource, Select, Spinner, TextInput
 from numpy.typing import NDArray
 
+from izhi.data import NO_LABEL
 from izhi.errors import IzhiError, SettingError
 from izhi.experiments import charts, listing, report, sample_trace, saved, trained
 from izhi.experiments.charts import Chart, Series
@@ -198,14 +199,12 @@ class SampleView:
         return sample_trace.trace_sample(network, number), learned
 
     def _show(self, trace: SampleTrace, learned: str, layer: int, neurons: str) -> None:
-        right = "right" if trace.answer == trace.label else f"it is {trace.classes[trace.label]}"
         rows = [
             (one.name, one.spikes.shape[1], f"{one.spikes.sum():,.0f}", f"{one.spikes.mean():.4f}")
             for one in trace.layers
         ]
-        self.answer.text = (
-            f"<p>answer: <b>{escape(trace.classes[trace.answer])}</b> ({escape(right)})</p>"
-            + widgets.table(("layer", "neurons", "spikes", "per neuron and step"), rows)
+        self.answer.text = f"<p>{_answer(trace)}</p>" + widgets.table(
+            ("layer", "neurons", "spikes", "per neuron and step"), rows
         )
         try:
             one = sample_trace.layer_of(trace, layer)
@@ -262,10 +261,35 @@ def _membranes(layer: LayerTrace, neurons: Sequence[int]) -> Any:
     return drawn
 
 
+def _answer(trace: SampleTrace) -> str:
+    """The answer as HTML, and whether it is right."""
+    if trace.has_step_labels:
+        return escape(trace.verdict)
+    label, answer = int(trace.labels), int(trace.answers)
+    right = "right" if answer == label else f"it is {trace.classes[label]}"
+    return f"answer: <b>{escape(trace.classes[answer])}</b> ({escape(right)})"
+
+
+def _steps(trace: SampleTrace) -> Any:
+    """The answer and the label of each step."""
+    drawn = widgets.chart("time step", "class", height=260, title=trace.verdict)
+    time = np.arange(1, len(trace.labels) + 1)
+    label = np.where(trace.labels == NO_LABEL, np.nan, trace.labels)
+    drawn.step(time, label, mode="center", color=widgets.GREEN, line_width=4, legend_label="label")
+    drawn.step(time, trace.answers, mode="center", color=widgets.BLUE, legend_label="answer")
+    drawn.yaxis.ticker = list(range(len(trace.classes)))
+    drawn.yaxis.major_label_overrides = dict(enumerate(trace.classes))
+    widgets.legend_outside(drawn, "right")
+    return drawn
+
+
 def _scores(trace: SampleTrace) -> Any:
+    if trace.has_step_labels:
+        return _steps(trace)
     classes = [str(x) for x in trace.classes]
     drawn = widgets.chart("class", "score", height=260, title="scores; the right class is green", x_range=classes)
-    colours = [widgets.GREEN if k == trace.label else widgets.BLUE for k in range(len(trace.scores))]
+    label = int(trace.labels)
+    colours = [widgets.GREEN if k == label else widgets.BLUE for k in range(len(trace.scores))]
     drawn.vbar(x=classes, top=trace.scores, width=0.8, color=colours)
     drawn.xaxis.major_label_orientation = 0 if len(classes) < 15 else 1.2
     return drawn

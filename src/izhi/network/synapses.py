@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from izhi.errors import SettingError
 from izhi.kernels import Synapse, SynapticInput
@@ -43,18 +44,27 @@ def exponential_filter(x: Tensor, decay: Tensor | float, state: Tensor | None = 
 
 
 def _filter_each(x: Tensor, decay: Tensor, state: Tensor | None) -> Tensor:
-    """``exponential_filter`` with a decay (N,) of each of N outputs."""
-    base, last, out = decay.to(x.dtype)[:, None, None], state, []
-    for chunk in torch.split(x, _CHUNK):
-        t = torch.arange(len(chunk), device=x.device)
-        lag = t[:, None] - t[None, :]
-        kernel = torch.where(lag >= 0, base ** lag.clamp(min=0), torch.zeros((), dtype=x.dtype))
-        y = (kernel @ chunk.permute(2, 0, 1)).permute(1, 2, 0)
-        if last is not None:
-            y = y + base[:, :, 0].T ** (t + 1)[:, None, None] * last
-        last = y[-1]
-        out.append(y)
-    return torch.cat(out)
+    """``exponential_filter`` with N decays: one product within chunks, and one over their ends."""
+    steps, batch, outputs = x.shape
+    size = min(_CHUNK, steps)
+    chunks = -(-steps // size)
+    padded = functional.pad(x, (0, 0, 0, 0, 0, chunks * size - steps)).view(chunks, size, batch, outputs)
+    base = decay.to(x.dtype)
+    within = _powers(base, size) @ padded.permute(3, 1, 0, 2).reshape(outputs, size, chunks * batch)
+    within = within.view(outputs, size, chunks, batch)
+    first = x.new_zeros(batch, outputs) if state is None else state.to(x.dtype)
+    ends = torch.cat([first.T[:, None], within[:, -1, :-1]], 1)  # before each chunk, without those before
+    before = _powers(base**size, chunks) @ ends
+    fading = base[:, None] ** torch.arange(1, size + 1, device=x.device)
+    y = within + fading[:, :, None, None] * before[:, None]
+    return y.permute(2, 1, 3, 0).reshape(chunks * size, batch, outputs)[:steps]
+
+
+def _powers(base: Tensor, size: int) -> Tensor:
+    """base^(t−k) where t ≥ k, else 0: (N, size, size)."""
+    t = torch.arange(size, device=base.device)
+    lag = t[:, None] - t[None, :]
+    return torch.where(lag >= 0, base[:, None, None] ** lag.clamp(min=0), torch.zeros((), dtype=base.dtype))
 
 
 class ExponentialSynapse(nn.Module):

@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from izhi.calls import with_room
-from izhi.data import AnyBatch, AnySamples, stream
+from izhi.data import NO_LABEL, AnyBatch, AnySamples, has_step_labels, stream
 from izhi.kernels import spikes_of_neurons
 from izhi.seeds import Purpose, derive_seed
 from izhi.training.classifier import Classifier
@@ -28,7 +28,11 @@ class Evaluation:
     """Loss and accuracy over samples, accuracy of groups of them, and the layers' activity.
 
     Attributes:
-        confusion: (classes, classes): the number of samples of a class (rows) that were predicted as a class (columns).
+        loss: mean over samples, or over steps.
+        accuracy: share of samples whose class is right; of steps if each has a label.
+        confusion: (classes, classes): the number of samples of a class (rows), or of steps, that were predicted as a
+            class (columns).
+        of_steps: whether each step has a label.
     """
 
     loss: float
@@ -36,11 +40,18 @@ class Evaluation:
     groups: dict[str, float]
     activity: Activity
     confusion: Tensor
+    of_steps: bool = False
+
+    @property
+    def labelled(self) -> int:
+        """Number of labels: of samples, or of steps."""
+        return int(self.confusion.sum())
 
     def as_metrics(self, part: str) -> Row:
         """Loss and accuracies of training, validation or test samples, by the names of metrics."""
         groups = {f"{part}_accuracy_{name}": x for name, x in self.groups.items()}
-        return {f"{part}_loss": self.loss, f"{part}_accuracy": self.accuracy, **groups}
+        steps: Row = {f"{part}_steps": self.labelled} if self.of_steps else {}
+        return {f"{part}_loss": self.loss, f"{part}_accuracy": self.accuracy, **groups, **steps}
 
     def rates(self) -> Row:
         """Spikes per neuron and step of each layer, by the names of metrics."""
@@ -90,15 +101,20 @@ def evaluate(
     sums, confusion = summed(fabric, sums), summed(fabric, confusion)
     mean, accuracy = (sums[0, :2] / sums[0, 2]).tolist()
     of_groups = dict(zip(groups or {}, (sums[1:, 1] / sums[1:, 2]).tolist(), strict=True))
-    return Evaluation(mean, accuracy, of_groups, activity, confusion.cpu())
+    return Evaluation(mean, accuracy, of_groups, activity, confusion.cpu(), has_step_labels(samples))
 
 
 def _measure(loss: Loss, output: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss, correctness and number of each sample, (B, 3), and how often a class was predicted as each class."""
-    predicted, classes = loss.predict(output), output.shape[-1]
-    correct = (predicted == labels).float()
-    pairs = torch.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
-    return torch.stack([loss(output, labels).expand(len(labels)), correct, torch.ones_like(correct)], 1), pairs
+    """Of each sample loss, correct and known labels, (B, 3); and how often a class was predicted as each class.
+
+    The loss is the batch's, times the number of labels.
+    """
+    classes, (predicted, wanted) = output.shape[-1], loss.compare(output, labels)
+    correct, is_known = (predicted == wanted).sum(1).float(), wanted != NO_LABEL
+    index = (wanted * classes + predicted)[is_known]
+    pairs = torch.bincount(index, minlength=classes**2).reshape(classes, classes)
+    number = is_known.sum(1).float()
+    return torch.stack([loss(output, labels) * number, correct, number], 1), pairs
 
 
 def precise(fabric: Fabric, values: AnyBatch) -> AnyBatch:

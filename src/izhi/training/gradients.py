@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from izhi.data import AnyBatch, AnySamples, stream
+from izhi.data import NO_LABEL, AnyBatch, AnySamples, stream
 from izhi.errors import DivergenceError, SettingError, shown, unknown
 from izhi.network import Network, first_nonfinite
 from izhi.seeds import Purpose, derive_seed
@@ -168,7 +168,7 @@ class Descent:
     def epoch(self, number: int, progress: Callable[[float], None]) -> Row:
         trainer, fabric, count = self.trainer, self.trainer.machine, len(self.samples)
         self.step.model.train()
-        total = torch.zeros(3, device=fabric.device)
+        total = torch.zeros(4, device=fabric.device)
         rank = fabric.global_rank
         seeds = [derive_seed(trainer.seed, Purpose.BATCH, number, step, rank) for step in range(self.steps)]
         for step, (samples, labels) in enumerate(stream(self.samples, self._batches(number))):
@@ -177,11 +177,12 @@ class Descent:
             self._set_rates(self.schedule(done))
             own, weight = self._share(step)
             loss, output = self.step(samples, labels, seeds[step], f"epoch {number}, step {step + 1}", weight)
-            correct = (trainer.measure.predict(output) == labels).sum()
-            total += torch.stack([loss * own, correct * min(own, 1), correct.new_tensor(own)])
+            predicted, wanted = trainer.measure.compare(output, labels)
+            hits = torch.stack([(predicted == wanted).sum(), (wanted != NO_LABEL).sum()]) * min(own, 1)
+            total += torch.cat([torch.stack([loss * own, loss.new_tensor(own)]), hits])
             progress(loss.item())
         total = summed(fabric, total)
-        return {"train_loss": float(total[0] / total[2]), "train_accuracy": float(total[1] / total[2])}
+        return {"train_loss": float(total[0] / total[1]), "train_accuracy": float(total[2] / total[3])}
 
     def state_dict(self) -> dict[str, object]:
         state: dict[str, object] = self.step.optimizer.state_dict()

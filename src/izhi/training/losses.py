@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from izhi.data import NO_LABEL
+
 
 def total(output: Tensor) -> Tensor:
     """Sums over time, (B, classes): spike counts."""
@@ -50,7 +52,7 @@ class Loss:
     """The loss of training, and the prediction of a class from the output.
 
     Attributes:
-        value: (output (T, B, classes), labels (B,)) → loss.
+        value: (output (T, B, classes), labels (B,), or (B, T) of each step) → loss.
         scores: output → scores (B, classes), of which the largest is the class.
         pad: (output, present (T, B)) → the output without an effect of the steps after the end of padded time series.
     """
@@ -58,6 +60,7 @@ class Loss:
     value: Callable[[Tensor, Tensor], Tensor]
     scores: Callable[[Tensor], Tensor] = total
     pad: Callable[[Tensor, Tensor], Tensor] = zero_padding
+    has_steps: bool = False  #: whether labels may be (B, T)
 
     def __call__(self, output: Tensor, labels: Tensor) -> Tensor:
         return self.value(output, labels)
@@ -66,9 +69,22 @@ class Loss:
         """The class of each sample, (B,)."""
         return self.scores(output).argmax(-1)
 
+    def compare(self, output: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Predicted classes and labels, (B, 1), or (B, T) for labels of each step; NO_LABEL where there is none."""
+        if labels.dim() == 1:
+            return self.predict(output)[:, None], labels[:, None]
+        output, labels = labelled(output, labels)
+        return output.argmax(-1).T, labels
+
 
 #: Rates that ``rate_mse`` asks of the right class and of the others, spikes per step.
 RIGHT, WRONG = 0.4, 0.02
+
+
+def labelled(output: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Output (T, B, classes) and labels (B, T) of the steps that both have."""
+    steps = min(len(output), labels.shape[1])
+    return output[:steps], labels[:, :steps]
 
 
 def count(output: Tensor, labels: Tensor) -> Tensor:
@@ -77,7 +93,10 @@ def count(output: Tensor, labels: Tensor) -> Tensor:
 
 
 def step(output: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of every step, averaged (snnTorch's ce_rate_loss)."""
+    """Cross-entropy of every step, averaged (snnTorch's ce_rate_loss); of steps with labels if labels are (B, T)."""
+    if labels.dim() == 2:
+        output, labels = labelled(output, labels)
+        return functional.cross_entropy(output.flatten(0, 1), labels.T.flatten(), ignore_index=NO_LABEL)
     steps, batch, classes = output.shape
     return functional.cross_entropy(output.reshape(steps * batch, classes), labels.repeat(steps))
 
@@ -108,7 +127,7 @@ def rate_mse(output: Tensor, labels: Tensor) -> Tensor:
 #: Losses that a configuration can name.
 LOSSES: dict[str, Loss] = {
     "count": Loss(count),
-    "step": Loss(step),
+    "step": Loss(step, has_steps=True),
     "max": Loss(maximum, largest),
     "mean": Loss(mean, average, scale_padding),
     "last": Loss(last, final, last_present),

@@ -36,6 +36,7 @@ from izhi.training.classifier import Classifier
 from izhi.training.evaluation import Evaluation, Row, evaluate
 from izhi.training.fabric import start_fabric
 from izhi.training.gradients import Backprop
+from izhi.training.labels import check_labels, check_steps
 from izhi.training.losses import LOSSES, Loss
 from izhi.training.progress import EventKind, Listener, Progress, ProgressEvent, as_listener, best_epoch
 
@@ -119,7 +120,8 @@ class Trainer:
         fabric: device, precision and processes, launched; None for the fastest of this machine (``start_fabric``).
         epochs: passes over the training samples, or generations of an evolution.
         batch_size: samples of a step.
-        loss: of the network's output (T, B, classes) and labels (B,): one of ``LOSSES``, a ``Loss``, or a function.
+        loss: of the network's output (T, B, classes) and labels (B,), or (B, T) of each step: one of ``LOSSES``, a
+            ``Loss``, or a function.
         seed: of the order of samples and of their coding.
         patience: epochs without a better validation accuracy after which it ends early; None for never.
         checkpoint: file of the run, written after every epoch; if it exists, the run resumes from it. None for none.
@@ -176,7 +178,7 @@ class Trainer:
                 " Network([nn.Linear(4, 8), izhi.LIF(), …])"
             )
         parts, encoder = self._parts(data, encoder)
-        _check_samples(parts, network)
+        _check_samples(parts, network, encoder, self.measure)
         _check_weights(network)
         _warn_of_divergence(network)
         start = start or self._saved(network)
@@ -273,29 +275,14 @@ class Trainer:
         return evaluation
 
 
-def _check_samples(data: Data, network: Network) -> None:
+def _check_samples(data: Data, network: Network, encoder: Encoder, loss: Loss) -> None:
     """Raise SettingError without training samples, and for the first label that is no class of the network."""
     if not len(data.train):
         raise SettingError("there are no training samples, expected at least one")
-    outputs = network.outputs
     for name, samples in (("sample", data.train), ("validation sample", data.validation), ("test sample", data.test)):
-        if samples is None or not len(samples):
-            continue
-        labels = samples.labels
-        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool or labels.dim() != 1:
-            raise SettingError(
-                f"labels of {name}s are {labels.dtype} of shape {tuple(labels.shape)}, expected whole numbers (M,);"
-                " convert them by .long()"
-            )
-        if int(labels.min()) < 0:
-            odd = int((labels < 0).int().argmax())
-            raise SettingError(f"{name} {odd} has the label {int(labels[odd])}, expected a whole number from 0")
-        if outputs is not None and int(labels.max()) >= outputs:
-            odd = int((labels >= outputs).int().argmax())
-            raise SettingError(
-                f"{name} {odd} has the label {int(labels[odd])}, but the network has {outputs} outputs,"
-                " expected one for each class; widen its last layer"
-            )
+        if samples is not None and len(samples):
+            check_labels(name, samples, network.outputs)
+            check_steps(name, samples, encoder, loss)
 
 
 def _warn_of_divergence(network: Network) -> None:

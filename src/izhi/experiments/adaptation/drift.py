@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from izhi.data import AnySamples, Dataset, Samples
+from izhi.data import AnySamples, Dataset, Samples, has_step_labels
 from izhi.errors import SettingError, unknown
 from izhi.experiments.build import training_samples
 from izhi.experiments.settings import Experiment
@@ -82,6 +82,8 @@ def task(dataset: Dataset, e: Experiment, drift: Drift, *, samples: int, memory:
         SettingError: if the data set or the training does not fit the drift.
     """
     trained_on, _ = training_samples(e.data, dataset)
+    if has_step_labels(trained_on):
+        raise SettingError(f"{dataset.name} has a label for each step, expected one for a sample; choose other data")
     generator = torch.Generator().manual_seed(derive_seed(seed, Purpose.STREAM))
     if drift.kind in ("rotate", "permute"):
         return _changed(dataset, drift, trained_on, samples, memory, generator)

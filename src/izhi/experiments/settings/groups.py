@@ -209,7 +209,7 @@ class TrainingSettings(Group):
     )
     weight_decay: float = setting(0.0, "weight decay", ge=0)
     calibrate: float | None = setting(
-        None, "initial standard deviation of v without spikes, in thresholds, to which weights are scaled by training"
+        None, "initial standard deviation of v without spikes, in thresholds, of weights scaled by training"
         " samples; default: weights as drawn", gt=0,
     )  # fmt: skip
     gradient_clip: float | None = setting(None, "largest norm of the gradient; default: none", gt=0)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from izhi.data import AnySamples
+from izhi.data import NO_LABEL, AnySamples
 from izhi.errors import CheckpointError, shown
 from izhi.kernels import Spikes
 from izhi.network import Network
@@ -97,7 +97,8 @@ class Measurement:
         spikes, labels = self._samples(generation)
         loss = self.trainer.measure
         output = next(iter(self.members.outputs(spikes, x[None])))
-        right = loss.predict(output) == labels
+        predicted, wanted = loss.compare(output, labels)
+        right = (predicted == wanted)[wanted != NO_LABEL]
         return float(loss(output, labels)), float(right.float().mean())
 
     def _samples(self, generation: int) -> tuple[Spikes, Tensor]:
