@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeGuard
 
 import torch
@@ -156,6 +156,26 @@ def bits_of(spikes: Spikes) -> PackedSpikes | None:
     return spikes if isinstance(spikes, PackedSpikes) else None
 
 
+def as_bits(spikes: Tensor) -> BinarySpikes:
+    """Spikes (T, B, *features) of neurons as a lazy tensor of one bit each."""
+    packed = bits_of(spikes) or PackedSpikes.pack(spikes.flatten(2))
+    return BinarySpikes(packed, tuple(spikes.shape))
+
+
+def split_samples(spikes: Spikes, count: int) -> list[Spikes]:
+    """Spikes (T, B, *features) in parts of so many samples, and a last part of what remains."""
+    if isinstance(spikes, Tensor):
+        return list(torch.split(spikes, count, 1))
+    return [PackedSpikes(x, spikes.steps, spikes.dtype, checked=True) for x in torch.split(spikes.words, count)]
+
+
+def join_samples(parts: Sequence[BinarySpikes]) -> BinarySpikes:
+    """Spikes of neurons of several parts of the samples as those of all."""
+    first, words = parts[0], torch.cat([x.packed.words for x in parts])
+    packed = PackedSpikes(words, first.packed.steps, first.packed.dtype, checked=True)
+    return BinarySpikes(packed, (len(first), len(words), *first.shape[2:]))
+
+
 def spikes_of_neurons(spikes: Tensor) -> Tensor:
     """How many spikes each neuron has in all steps and samples: (T, B, *features) → (*features) in float32."""
     packed = bits_of(spikes)
@@ -164,4 +184,7 @@ def spikes_of_neurons(spikes: Tensor) -> Tensor:
     return bits_on(spikes.device).counted(packed.words).view(spikes.shape[2:])
 
 
-__all__ = ["BinarySpikes", "PackedSpikes", "Spikes", "bits_of", "bits_on", "is_repeated", "once", "spikes_of_neurons"]
+__all__ = [
+    "BinarySpikes", "PackedSpikes", "Spikes", "as_bits", "bits_of", "bits_on", "is_repeated", "join_samples", "once",
+    "spikes_of_neurons", "split_samples",
+]  # fmt: skip

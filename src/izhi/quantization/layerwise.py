@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from izhi.errors import SettingError
 from izhi.kernels import Spikes, SynapticInput
 from izhi.kernels.events import WORD
-from izhi.kernels.packed import BinarySpikes, PackedSpikes, bits_of
+from izhi.kernels.packed import BinarySpikes, as_bits
 from izhi.network.connections import Connection
 from izhi.network.layers import Layer
 from izhi.network.network import Network
@@ -58,8 +58,7 @@ class LayerInput:
             else:
                 drive = self.module(spikes)
             if self._mean is None:
-                other = [k for k in range(drive.current.dim()) if k != 2]
-                total = total + drive.current.sum(other, dtype=torch.float64)
+                total = total + _sums(drive.current, precise=len(self._chunks) == 1)
                 count += drive.current[:, :, 0].numel()
             yield drive
         if len(self._chunks) == 1:
@@ -131,8 +130,12 @@ def _split(network: Network, spikes: Spikes) -> list[Spikes]:
     return list(spikes.split(steps - steps % WORD or steps))
 
 
-def as_bits(spikes: Tensor) -> Tensor:
-    """Spikes (T, B, *features) of neurons, as a lazy tensor of one bit each."""
-    if bits_of(spikes) is not None:
-        return spikes
-    return BinarySpikes(PackedSpikes.pack(spikes.flatten(2)), tuple(spikes.shape))
+def _sums(current: Tensor, *, precise: bool) -> Tensor:
+    """Sums of currents (T, B, features, *places) over all else than features, (features,), in double precision.
+
+    Unless they are ``precise``, a few hundred numbers each are added in single precision first, 30 times as fast.
+    """
+    if precise:
+        return current.sum([k for k in range(current.dim()) if k != 2], dtype=torch.float64)
+    some = current.flatten(3).sum(-1) if current.dim() > 3 else current.sum(0, keepdim=True)
+    return some.sum((0, 1), dtype=torch.float64)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from izhi.data import AnyBatch
 from izhi.kernels import Spikes
+from izhi.kernels.packed import as_bits, join_samples, split_samples
 from izhi.network import Network
 from izhi.network.encoders import Encoder, SeriesEncoder
 from izhi.seeds import Purpose, derive_seed
@@ -44,12 +45,15 @@ class Classifier(nn.Module):
             device=parameter.device,
         )
 
-    def forward(self, samples: AnyBatch, seed: int) -> tuple[Tensor, list[Tensor]]:
-        """The network's output, and in evaluation the spikes of every layer."""
+    def forward(self, samples: AnyBatch, seed: int, at_once: int | None = None) -> tuple[Tensor, list[Tensor]]:
+        """The network's output, and in evaluation the spikes of every layer.
+
+        In evaluation, the network runs so many samples ``at_once``; all by default.
+        """
         spikes = self.encode(samples, seed)
         if not self.training:
-            recording = self.network.record(spikes)
-            return self.counted(recording.output, samples), recording.spikes
+            output, layers = self._recorded(spikes, at_once or spikes.shape[1])
+            return self.counted(output, samples), layers
         if not self.network.dropout:
             return self.counted(self.network(spikes).output, samples), []
         devices = [spikes.device] if spikes.device.type == "cuda" else []
@@ -57,6 +61,18 @@ class Classifier(nn.Module):
             torch.manual_seed(derive_seed(seed, Purpose.DROPOUT))
             output, _ = self.network(spikes)
         return self.counted(output, samples), []
+
+    def _recorded(self, spikes: Spikes, at_once: int) -> tuple[Tensor, list[Tensor]]:
+        """Output and spikes of the layers; of several parts of the samples one bit each."""
+        if spikes.shape[1] <= at_once:
+            recording = self.network.record(spikes)
+            return recording.output, recording.spikes
+        outputs, layers = [], []
+        for part in split_samples(spikes, at_once):
+            recording = self.network.record(part)
+            outputs.append(recording.output)
+            layers.append([as_bits(x) for x in recording.spikes])
+        return torch.cat(outputs, 1), [join_samples(parts) for parts in zip(*layers, strict=True)]
 
     def counted(self, output: Tensor, samples: AnyBatch) -> Tensor:
         """The output (T, B, classes) without an effect of the steps after the end of padded time series."""

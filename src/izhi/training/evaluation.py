@@ -20,6 +20,9 @@ from izhi.training.losses import Loss
 #: Samples that are evaluated at once, and coded from one seed.
 EVALUATION_BATCH = 1000
 
+#: Bytes of spikes and currents that the network computes at once.
+EVALUATION_BYTES = 2**31
+
 Row = dict[str, float]
 
 
@@ -78,7 +81,7 @@ def evaluate(
     # Sums of integers, and their samples, are exact in float32.
     classifier = cast(Classifier, model.module)
     run: nn.Module = classifier if classifier.network.is_exact else model
-    activity = Activity()
+    activity, at_once = Activity(), samples_at_once(classifier)
     masks = torch.stack([torch.ones(len(samples), dtype=torch.bool), *(groups or {}).values()])
     # Rows: sums over all samples and over each group; columns: loss, correct, number.
     sums = torch.zeros(len(masks), 3, device=fabric.device)
@@ -91,7 +94,7 @@ def evaluate(
     with torch.no_grad():
         for step, (values, labels) in enumerate(stream(samples, parts)):
             values, labels = values.to(fabric.device), labels.to(fabric.device)
-            output, spikes = run(precise(fabric, values), derive_seed(seed, purpose, step, rank))
+            output, spikes = run(precise(fabric, values), derive_seed(seed, purpose, step, rank), at_once)
             each, pairs = _measure(loss, output, labels)
             if not len(shares[step]):
                 each, pairs = torch.zeros_like(each), torch.zeros_like(pairs)
@@ -102,6 +105,13 @@ def evaluate(
     mean, accuracy = (sums[0, :2] / sums[0, 2]).tolist()
     of_groups = dict(zip(groups or {}, (sums[1:, 1] / sums[1:, 2]).tolist(), strict=True))
     return Evaluation(mean, accuracy, of_groups, activity, confusion.cpu(), has_step_labels(samples))
+
+
+def samples_at_once(classifier: Classifier) -> int:
+    """How many samples a network runs at once in the memory of ``EVALUATION_BYTES``."""
+    inputs, steps = classifier.encoder.features, classifier.encoder.steps
+    numbers = inputs + 2 * sum(classifier.network.neurons(inputs))
+    return max(1, EVALUATION_BYTES // (4 * steps * numbers))
 
 
 def _measure(loss: Loss, output: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
