@@ -84,6 +84,19 @@ def test_resets_of_layers_that_were_saved_before():
     assert _resets_of_layers(before) == ["value", "zero", "soft", "zero"]
 
 
+def test_resets_of_layers_follow_their_presets_unless_one_is_chosen():
+    layers = [{"size": 8}, {"size": 6, "neuron": "adlif"}, {"size": 5, "neuron": "lif"}]
+    settings = {"dataset": "iris", "neuron": "resonator", "layers": layers}
+    assert _resets_of_layers(settings) == ["none", "value", "subtract", "none"]
+    assert _resets_of_layers(experiment(settings).flat(plain=True)) == ["none", "value", "subtract", "none"]
+    chosen = {**settings, "reset": "subtract"}
+    assert _resets_of_layers(chosen) == ["subtract", "subtract", "subtract", "subtract"]
+    own = "izhi.equation.literature:parametric_lif"
+    assert _resets_of_layers({**settings, "layers": [{"size": 8, "neuron": own}]}) == [None, "none"]
+    settings = {"dataset": "iris", "neuron": "lif", "reset": "zero", "layers": [{"size": 8, "neuron": "lif"}]}
+    assert _resets_of_layers(settings) == ["zero", "zero"]
+
+
 def _resets_of_layers(settings):
     return [layer.neuron.reset for layer in describe(experiment({**settings, "readout": "spikes"}), 4, 3).layers]
 

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_
 from izhi.errors import SettingError, shown, unknown
 from izhi.experiments.settings.fields import Group
 from izhi.experiments.settings.neurons import NeuronSettings
-from izhi.spec import entry_of_preset, preset_names
+from izhi.spec import entry_of_preset, neuron_spec, preset_names
 from izhi.spec.assembly import WORDS, LayerKind, short_form
 
 #: Settings of a network that a layer may have of its own, beside all of [neurons].
@@ -125,15 +125,15 @@ Layers = Annotated[
 ]
 
 
-def _resets_of(neurons: Group, name: str) -> dict[str, Any]:
-    """The default settings of the reset, for a neuron of another model than the network's."""
-    network = str(neurons.neuron)  # type: ignore[attr-defined]
-    if name not in preset_names() or entry_of_preset(name) is entry_of_preset(network):
+def _resets_of(neurons: NeuronSettings, name: str) -> dict[str, Any]:
+    """The default settings of the reset; none for a neuron of the network's model, if the network has a chosen one."""
+    is_chosen = neurons.reset not in (None, neuron_spec(neurons.neuron).reset)
+    if is_chosen and name in preset_names() and entry_of_preset(name) is entry_of_preset(neurons.neuron):
         return {}
     return {x: NeuronSettings.model_fields[x].default for x in ("reset", "v_reset", "q_decay", "q_damping")}
 
 
-def own_groups(layer: LayerSettings, neurons: Group, network: Group, place: str) -> tuple[Any, Any]:
+def own_groups(layer: LayerSettings, neurons: NeuronSettings, network: Group, place: str) -> tuple[Any, Any]:
     """Settings of neurons and network as they are for one layer; a SettingError names the layer."""
     of_network = {name: value for name, value in layer.own.items() if name in _OF_NETWORK}
     of_neurons = {name: value for name, value in layer.own.items() if name not in _OF_NETWORK}
