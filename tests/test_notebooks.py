@@ -12,6 +12,7 @@ NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 SHORTER = {
     "delays_and_speech": {"EPOCHS = 128, 12": "EPOCHS = 128, 3"},
     "learned_dynamics": {"epochs=40": "epochs=10", "epochs=15": "epochs=4"},
+    "memory": {"TRAIN, EPOCHS = 4_000, 4": "TRAIN, EPOCHS = 1_000, 1"},
     "mnist": {"TRAIN, EPOCHS = 10_000, 3": "TRAIN, EPOCHS = 2_000, 2"},
 }
 WHOLE = [

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 #: In the order in which they are read.
 TUTORIALS = (
     "one_neuron", "mnist", "learned_dynamics", "delays_and_speech", "own_data", "quantization", "deploy",
-    "edge_learning", "own_neuron",
+    "edge_learning", "own_neuron", "memory",
 )  # fmt: skip
 
 
