@@ -15,6 +15,7 @@ from izhi import cli
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 TESTED = (
     "ablation_figure",
+    "brf",
     "event_orders_figure",
     "explorer",
     "full_size",
@@ -60,6 +61,17 @@ def test_ablation_figure(tmp_path):
     comparison.write_text(json.dumps({"rows": rows}))
     run("ablation_figure", comparison, comparison, figure)
     assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_brf(real_data):
+    if not Path(real_data, "brf").is_dir():
+        pytest.skip("IZHI_DATA has no folder brf/ with published weights")
+    printed = run("brf", "psmnist", "--images", 3, "--integers", 2, "--batch", 2)
+    names = [line.strip("| ").split(" | ")[0] for line in printed.splitlines() if line.startswith("| ")]
+    of_integers = ["network", "float32", "8-bit weights in torch", "integers"]
+    assert names == ["evaluation", "plain torch", "Izhi", *of_integers, *of_integers]
+    assert "in double precision 0 of their spikes differ\n" in printed
+    assert printed.count("spikes that differ between torch and integers: 0\n") == 2
 
 
 def test_event_orders_figure(tmp_path):
