@@ -248,7 +248,7 @@ def test_settings_that_do_not_fit(options, message, tmp_path, capsys):
 def test_evolution_refuses_it(tmp_path, capsys):
     options = ["--neuron", "resonator", "--optimizer", "ga", "--readout", "spikes", "--out", str(tmp_path / "run")]
     assert main(["train", "--dataset", "iris", "--hidden", "4", *options]) == 2
-    assert "distribution such as that of resonators, is set, which evolution cannot run" in capsys.readouterr().err
+    assert "distribution such as that of resonators is set, which evolution cannot run" in capsys.readouterr().err
 
 
 def test_couplings_are_learned_within_the_stable_range():

@@ -13,10 +13,11 @@ from izhi.training.losses import Loss
 def check_labels(name: str, samples: AnySamples, outputs: int | None) -> None:
     """Raise SettingError for the first label of samples, by their name, that is no class of a network."""
     labels, of_steps = samples.labels, has_step_labels(samples)
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool or labels.dim() not in (1, 2):
+    has_shape = labels.dim() == 1 or (of_steps and isinstance(samples, SeriesSamples))
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool or not has_shape:
         raise SettingError(
             f"labels of {name}s are {labels.dtype} of shape {tuple(labels.shape)}, expected whole numbers (M,), or"
-            " (M, T) of each step; convert them by .long()"
+            " (M, T) of the steps of series; convert them by .long()"
         )
     each = labels.flatten(1) if of_steps else labels[:, None]
     if int(labels.min()) < (NO_LABEL if of_steps else 0):
@@ -37,7 +38,7 @@ def check_steps(name: str, samples: AnySamples, encoder: EncoderSpec, loss: Loss
     if not loss.has_steps:
         raise SettingError(f"{name}s have a label for each step, which the loss does not use; choose the loss step")
     if not isinstance(samples, SeriesSamples) or not isinstance(encoder, SeriesEncoderSpec):
-        raise SettingError(f"{name}s have a label for each step, expected time series and their encoder")
+        raise SettingError(f"{name}s have a label for each step, expected time series and a SeriesEncoder")
     shortest, longest = int(samples.lengths.min()), samples.longest
     if encoder.padded or shortest == longest == encoder.steps:
         return

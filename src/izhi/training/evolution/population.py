@@ -132,11 +132,10 @@ class Population:
     is_constant: bool = False  #: whether all steps of a sample are the same, as of a constant current
 
     def __post_init__(self) -> None:
-        if any(".mixed_" in name for x in self.network.spiking for name, _ in x.named_buffers()):
-            raise SettingError(
-                "a mixture, or a distribution such as that of resonators, is set, which evolution cannot run; choose"
-                " neurons that are alike at first"
-            )
+        is_mixture = any(getattr(x.neuron, "mixture", None) for x in self.network.spiking)
+        if is_mixture or any(".mixed_" in name for x in self.network.spiking for name, _ in x.named_buffers()):
+            kind = "mixture" if is_mixture else "distribution such as that of resonators"
+            raise SettingError(f"a {kind} is set, which evolution cannot run; choose neurons that are alike at first")
 
     def outputs(self, spikes: Spikes, x: Tensor) -> Iterator[Tensor]:
         """Output (T, B, classes) of each member x (P, n) on spikes (T, B, inputs)."""
