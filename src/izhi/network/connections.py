@@ -58,7 +58,8 @@ class Connection(nn.Module):
         self.input: Any = weights
         self.feedback, self.synapse = feedback, synapse
         if synapse is not None:
-            synapse.spec.check(len(weights.weight), is_linear=self._kind.convolve is None)  # type: ignore[arg-type]
+            if synapse.logit.dim():
+                synapse.spec.check(len(weights.weight), is_linear=self._kind.convolve is None)  # type: ignore[arg-type]
             with torch.no_grad():
                 self.weight.div_(synapse.strength)
 

@@ -133,7 +133,8 @@ class Layer(nn.Module):
             )
         if norm is not None and isinstance(connection.synapse, ConductanceSynapse):
             raise SettingError("norm is set, but conductances are not normalised; use a current")
-        require_one_tau(None if connection.synapse is None else connection.synapse.spec)
+        if connection.synapse is not None and connection.synapse.logit.dim():
+            require_one_tau(connection.synapse.spec)
         if isinstance(delay, SynapticDelay) and getattr(connection.input, "groups", 1) > 1:
             raise SettingError("delays of each synapse are set, which a convolution in groups has not; use AxonalDelay")
         self.connection, self.neuron, self.delay, self.norm = connection, neuron, delay, norm
