@@ -387,7 +387,7 @@ def explore(command: Command) -> None:
 
 def simulate(command: Command) -> None:
     command.option("neuron", None, "lif, a preset or a firing pattern", nargs="?", default="biological")
-    command.option("--pattern", None, "the firing pattern of that name, for resonator, which a preset has as well")
+    command.option("--pattern", None, "the firing pattern, not the preset, of the name resonator")
     command.option("--all", None, "one sheet of the twenty firing patterns")
     group = "stimulus"
     command.option("--current", "X", "amplitude, mV/ms for biological presets [10, or 0.1]", group)
