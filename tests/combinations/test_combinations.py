@@ -61,8 +61,7 @@ def chain(given: Mapping[str, Any]) -> None:
     train, held = build.training_samples(e.data, dataset)
     encoder = build.encoder(e, dataset)
     fabric = fabric_of(e.machine.precision)
-    sample = partial_calibration(e, encoder, train)
-    network = build.network(e, encoder.grid, len(dataset.classes), samples=sample)
+    network = build.network(e, encoder.grid, len(dataset.classes), formats=calibrated(e, encoder, train))
     in_training(e, fabric, network, Data(train, dataset.test, held), encoder)
     if e.quantization.is_whole and is_for_hardware(e):
         try:
@@ -72,7 +71,7 @@ def chain(given: Mapping[str, Any]) -> None:
     elif not e.quantization.is_quantized and not e.training.evolves:
         rounded = e.replace(weight_bits=3, state_bits=12)
         build.check(rounded, dataset)
-        in_integers(rounded, dataset, run_of.rounded(rounded, dataset, network.state_dict()))
+        in_integers(rounded, dataset, run_of.rounded(rounded, dataset, network.state_dict()).network)
 
 
 def is_for_hardware(e: Experiment) -> bool:
@@ -84,8 +83,11 @@ def is_for_hardware(e: Experiment) -> bool:
     return True
 
 
-def partial_calibration(e: Experiment, encoder: Any, train: Any) -> Any:
-    return lambda network: run_of.calibration(e, encoder, train, network)
+def calibrated(e: Experiment, encoder: Any, train: Any) -> Any:
+    """Formats of a network's states, by training samples."""
+    from izhi.quantization import formats
+
+    return lambda network: formats(network, run_of.calibration(e, encoder, train, network), e.quantization.state_bits)
 
 
 def in_training(e: Experiment, fabric: Any, network: Any, data: Data, encoder: Any) -> None:

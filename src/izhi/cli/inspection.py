@@ -170,7 +170,7 @@ def show(a: argparse.Namespace) -> None:
         print(f"{layer.name}: {layer.spikes.sum():,.0f} spikes, {layer.spikes.mean():.4f} per neuron and step")
     print(f"figure: {out}")
     write_json(a.json, {
-        "sample": a.sample, "label": _names(trace, trace.labels), "answer": _names(trace, trace.answers),
+        "sample": a.sample, "label": _names(trace, trace.label), "answer": _names(trace, trace.answer),
         "scores": trace.scores.tolist(), "spikes": [int(layer.spikes.sum()) for layer in trace.layers],
     })  # fmt: skip
 

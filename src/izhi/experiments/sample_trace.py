@@ -48,30 +48,30 @@ class SampleTrace:
     """The trace of one sample through a network."""
 
     sample: int  #: number of the test sample
-    labels: NDArray[np.int64]  #: its class, (), or that of each step, (T,)
+    label: NDArray[np.int64]  #: its class, (), or that of each step, (T,)
     classes: tuple[str, ...]  #: their names
     inputs: NDArray[np.float64]  #: input spikes or currents, (T, inputs)
     layers: list[LayerTrace]  #: of neurons, in their order
     scores: NDArray[np.float64]  #: of each class, (classes,), or of each step, (T, classes)
 
     @property
-    def answers(self) -> NDArray[np.int64]:
+    def answer(self) -> NDArray[np.int64]:
         """The class of the largest score, (), or that of each step, (T,)."""
         return np.asarray(self.scores.argmax(-1))
 
     @property
     def has_step_labels(self) -> bool:
         """Whether each step has a label."""
-        return self.labels.ndim == 1
+        return self.label.ndim == 1
 
     @property
     def verdict(self) -> str:
         """Answer and label in words, or the share of steps whose class is right."""
         if self.has_step_labels:
-            known = self.labels != NO_LABEL
-            share = (self.answers == self.labels)[known].mean()
+            known = self.label != NO_LABEL
+            share = (self.answer == self.label)[known].mean()
             return f"{100 * share:.1f} % of {known.sum():,} steps right"
-        answer, label = self.classes[self.answers], self.classes[self.labels]
+        answer, label = self.classes[self.answer], self.classes[self.label]
         return f"answer {answer}, label {label}"
 
 
@@ -185,7 +185,7 @@ def draw_scores(axes: Axes, trace: SampleTrace) -> None:
     if trace.has_step_labels:
         _draw_steps(axes, trace)
         return
-    label, answer = int(trace.labels), int(trace.answers)
+    label, answer = int(trace.label), int(trace.answer)
     colours = [COLOURS[2] if k == label else COLOURS[0] for k in range(len(trace.scores))]
     axes.bar(range(len(trace.scores)), trace.scores, color=colours)
     axes.set_xticks(range(len(trace.classes)), trace.classes, rotation=0 if len(trace.classes) < 15 else 90, fontsize=7)
@@ -197,10 +197,10 @@ def draw_scores(axes: Axes, trace: SampleTrace) -> None:
 
 def _draw_steps(axes: Axes, trace: SampleTrace) -> None:
     """Draw the answer of each step, and the label as a line behind it."""
-    time = np.arange(1, len(trace.labels) + 1)
-    label = np.where(trace.labels == NO_LABEL, np.nan, trace.labels)
+    time = np.arange(1, len(trace.label) + 1)
+    label = np.where(trace.label == NO_LABEL, np.nan, trace.label)
     axes.step(time, label, where="mid", color=COLOURS[2], lw=3, alpha=0.6, label="label")
-    axes.step(time, trace.answers, where="mid", color="black", lw=0.8, label="answer")
+    axes.step(time, trace.answer, where="mid", color="black", lw=0.8, label="answer")
     axes.set_yticks(range(len(trace.classes)), trace.classes, fontsize=7)
     axes.set_xlim(0.5, len(time) + 0.5)
     axes.set_xlabel("time step")

@@ -265,7 +265,7 @@ def _answer(trace: SampleTrace) -> str:
     """The answer as HTML, and whether it is right."""
     if trace.has_step_labels:
         return escape(trace.verdict)
-    label, answer = int(trace.labels), int(trace.answers)
+    label, answer = int(trace.label), int(trace.answer)
     right = "right" if answer == label else f"it is {trace.classes[label]}"
     return f"answer: <b>{escape(trace.classes[answer])}</b> ({escape(right)})"
 
@@ -273,10 +273,10 @@ def _answer(trace: SampleTrace) -> str:
 def _steps(trace: SampleTrace) -> Any:
     """The answer and the label of each step."""
     drawn = widgets.chart("time step", "class", height=260, title=trace.verdict)
-    time = np.arange(1, len(trace.labels) + 1)
-    label = np.where(trace.labels == NO_LABEL, np.nan, trace.labels)
+    time = np.arange(1, len(trace.label) + 1)
+    label = np.where(trace.label == NO_LABEL, np.nan, trace.label)
     drawn.step(time, label, mode="center", color=widgets.GREEN, line_width=4, legend_label="label")
-    drawn.step(time, trace.answers, mode="center", color=widgets.BLUE, legend_label="answer")
+    drawn.step(time, trace.answer, mode="center", color=widgets.BLUE, legend_label="answer")
     drawn.yaxis.ticker = list(range(len(trace.classes)))
     drawn.yaxis.major_label_overrides = dict(enumerate(trace.classes))
     widgets.legend_outside(drawn, "right")
@@ -288,7 +288,7 @@ def _scores(trace: SampleTrace) -> Any:
         return _steps(trace)
     classes = [str(x) for x in trace.classes]
     drawn = widgets.chart("class", "score", height=260, title="scores; the right class is green", x_range=classes)
-    label = int(trace.labels)
+    label = int(trace.label)
     colours = [widgets.GREEN if k == label else widgets.BLUE for k in range(len(trace.scores))]
     drawn.vbar(x=classes, top=trace.scores, width=0.8, color=colours)
     drawn.xaxis.major_label_orientation = 0 if len(classes) < 15 else 1.2
