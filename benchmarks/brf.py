@@ -1,6 +1,6 @@
 """Published balanced resonate-and-fire networks in Izhi, in plain torch, with 8-bit weights and in integers.
 
-    python benchmarks/brf.py [smnist psmnist] [--images 10000] [--integers 1000] [--batch 500]
+    python benchmarks/brf.py [smnist psmnist] [--images 10000] [--integers 1000] [--batch 500] [--state-bits 16]
 
 The weights are those of $IZHI_DATA/brf/NAME.npz, the images those of MNIST's test set, pixel by pixel. Higuchi et al.
 2024 read S-MNIST's answer from the last step of the readout, and PS-MNIST's from the mean over the steps.
@@ -9,9 +9,9 @@ The first table compares Izhi with plain torch, both in float32. They round sums
 rounding decides changes the spikes after it. The margin is |v − 1 − q|, in double precision, of the neurons whose
 spikes are the first of an image to differ. Images whose spikes differ are evaluated again, by both in double precision.
 
-The second table has 8-bit weights and states of 16 bits in torch and in integers (izhi.fixed), on the first images. A
-pixel is given as its 8 bits, each an input of its own whose weight is a power of two times the pixel's. The formats are
-calibrated on 32 training images.
+The second table has 8-bit weights and states of a few bits, in torch and in integers (izhi.fixed), on the first images.
+A pixel is given as its 8 bits, each an input of its own whose weight is a power of two times the pixel's. The formats
+are calibrated on 32 training images.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ plain = import_module("test_balanced").plain
 WEIGHTS = ("omega", "b_offset", "weight", "tau", "out")
 #: Significance of the bits of a pixel.
 POWERS = 2 ** torch.arange(7, -1, -1)
-CALIBRATION, STATE_BITS = 32, 16
+CALIBRATION = 32
 
 
 class Task(NamedTuple):
@@ -142,7 +142,7 @@ def in_bits(pixels: Tensor) -> Tensor:
     return ((pixels & POWERS.int()) > 0).float()
 
 
-def quantise(task: Task, images: int, size: int, per_neuron: bool) -> list[str]:
+def quantise(task: Task, images: int, size: int, per_neuron: bool, state_bits: int, fraction: int) -> list[str]:
     """Rows of float32, of torch with 8-bit weights, and of integers."""
     weight = task.weights["weight"]
     planes = weight[:, :1] * POWERS.numpy().astype(np.float32) / 255
@@ -150,7 +150,7 @@ def quantise(task: Task, images: int, size: int, per_neuron: bool) -> list[str]:
     layers, train = Network([whole.layers[0]]), data.load("mnist").train
     assert isinstance(train, data.Samples)
     training = in_bits(task.pixels(train.inputs[:CALIBRATION]))
-    formats = quantization.formats(layers, training, STATE_BITS)
+    formats = quantization.formats(layers, training, state_bits, fraction=fraction)
     rounded = quantization.quantized(layers, 8, formats, per_neuron=per_neuron).eval()
     integers = quantization.in_integers(rounded)
     out = task.weights["out"]
@@ -185,6 +185,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000, help="test images of the first table")
     parser.add_argument("--integers", type=int, default=1000, help="test images of the second")
     parser.add_argument("--batch", type=int, default=500, help="images of a batch")
+    parser.add_argument("--state-bits", type=int, default=16, help="bits of v, u and q")
+    parser.add_argument("--fraction", type=int, default=14, help="bits behind the point of coefficients")
     options = parser.parse_args()
     warnings.simplefilter("ignore", SlowKernelWarning)
     torch.set_num_threads(1)
@@ -204,7 +206,9 @@ def main() -> None:
             for per_neuron in (False, True):
                 scales = "each neuron" if per_neuron else "the layer"
                 print(f"\n{name}, {options.integers:,} images, a scale of weights for {scales};", end=" ")
-                note, *lines = quantise(task, options.integers, options.batch, per_neuron)
+                note, *lines = quantise(
+                    task, options.integers, options.batch, per_neuron, options.state_bits, options.fraction
+                )
                 print(f"{note}\n\n| network | accuracy | spikes an image |\n|---|---:|---:|")
                 print("\n".join(lines), flush=True)
 
