@@ -12,6 +12,7 @@ from izhi.errors import SettingError
 from izhi.network import Layer, Network
 from izhi.network.delays import AxonalDelay
 from izhi.network.layers import BatchNorm
+from izhi.training import checkpoint
 
 SPIKES = (torch.rand(120, 24, 12, generator=torch.Generator().manual_seed(0)) < 0.3).float()
 NEURONS = {
@@ -108,3 +109,15 @@ def test_from_the_command_line(tmp_path, capsys):
     assert main(["train", *common, "--epochs", "2", "--out", whole, "--quiet"]) == 0
     read = [(tmp_path / name / "metrics.csv").read_text().splitlines() for name in ("run", "whole")]
     assert [x.split(",")[:2] for x in read[0]] == [x.split(",")[:2] for x in read[1]]
+
+
+@pytest.mark.parametrize("bits", [["--weight-bits", "4"], ["--weight-bits", "8", "--state-bits", "16"]])
+def test_quantised_training_rounds_weights_that_were_scaled(bits, tmp_path, capsys):
+    common = ["--dataset", "digits", "--neuron", "lif", "--hidden", "8", "--steps", "8", "--epochs", "1", "--quiet"]
+    assert main(["train", *common, *bits, "--calibrate", "0.6", "--out", str(tmp_path / "run")]) == 0
+    assert main(["train", *common, *bits, "--out", str(tmp_path / "plain")]) == 0
+    weights, plain = (
+        checkpoint.progress_of(checkpoint.load(tmp_path / x / "checkpoint.pt")).network for x in ("run", "plain")
+    )
+    [name] = [x for x in weights if x.endswith("layers.0.connection.input.weight")]
+    assert not torch.allclose(weights[name], plain[name], atol=0.02)

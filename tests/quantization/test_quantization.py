@@ -487,3 +487,26 @@ def test_a_network_that_hardware_does_not_have_makes_no_folder(tmp_path, capsys)
         assert cli.main(["quantize", str(run), *more, "--out", str(tmp_path / "out")]) == 2
         assert "connection is Linear with ConductanceSynapse, which hardware does not have" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("levels", [3, 15])
+def test_recurrent_spikes_count_as_much_beside_currents_of_some_levels(levels):
+    """The current of recurrent spikes is that of the float network, not smaller by the unit of the levels."""
+    torch.manual_seed(0)
+    layer = Layer(Linear(6, 20, recurrent=True), LIF(0.9))
+    x = torch.randint(0, levels + 1, (1, 8, 6)).float().expand(10, -1, -1).contiguous() / levels
+    network = Network([layer]).eval()
+    rounded = quantization.quantized(network, 8, quantization.formats(network, x, 16), levels=levels).eval().spiking[0]
+    drive = rounded.drive(x * levels)[0]
+    assert torch.allclose(drive.gain * drive.current, x @ layer.connection.weight.T, atol=0.1)
+    step = layer.connection.feedback.weight.abs().max().item() / 127
+    assert torch.allclose(drive.gain * drive.feedback, layer.connection.feedback.weight, atol=step)
+
+
+def test_a_recurrent_layer_takes_no_current_of_many_levels(tmp_path, capsys):
+    run = str(tmp_path / "run")
+    options = [*TRAIN, "--epochs", "1", "--connection", "recurrent", "--encoding", "constant"]
+    assert cli.main(["train", *options, "--out", run]) == 0
+    assert cli.main(["quantize", run, "--out", str(tmp_path / "q")]) == 2
+    assert "levels is 255, and the first layer is recurrent" in capsys.readouterr().err
+    assert cli.main(["quantize", run, "--levels", "15", "--out", str(tmp_path / "q")]) == 0

@@ -85,6 +85,8 @@ def train(
     """
     samples, validation = build.training_samples(e.data, dataset)
     encoder, saved = build.encoder(e, dataset), folder.progress(e)
+    if start is None and saved is None and e.training.calibrate is not None and e.quantization.is_quantized:
+        start = _scaled_weights(fabric, e, encoder, dataset, samples)
     choose = partial(_choose_formats, e, encoder, samples) if formats is None else lambda network: formats
     network = _begin(e, encoder, dataset, folder, saved, start, choose)
     network.keep_every = build.steps_to_keep(e, describe(e, encoder.grid, len(dataset.classes)), len(samples))
@@ -101,6 +103,15 @@ def train(
     except CheckpointError as error:
         raise CheckpointError(f"{folder.checkpoint}: {error}; start anew") from None
     return Result.of(e, network, encoder.features, progress)
+
+
+def _scaled_weights(
+    fabric: Fabric, e: Experiment, encoder: Encoder, dataset: Dataset, samples: AnySamples
+) -> Mapping[str, Tensor]:
+    """Weights of the float network, scaled by samples before they are rounded."""
+    network = build.network(e.replace(weight_bits=None, state_bits=None), encoder.grid, len(dataset.classes))
+    build.trainer(e, fabric).scale_weights(network, samples, encoder)
+    return network.state_dict()
 
 
 def _begin(

@@ -66,8 +66,8 @@ class QuantizedConnection(Connection):
         _check_bits(bits)
         weight = connection.weight
         if connection.feedback is not None:
-            # One scale for both, since one accumulator sums them.
-            weight = torch.cat([weight, connection.feedback.weight], 1)
+            # One scale for both, since one accumulator sums them; the unit is that of the inputs alone.
+            weight = torch.cat([weight, connection.feedback.weight / unit], 1)
         super().__init__(_quantizer(connection.input, weight.detach(), bits, per_neuron))
         self.synapse = connection.synapse
         self.bits, self.gives_integers, self.unit = bits, integers, unit

@@ -10,6 +10,10 @@ from izhi.equation.integers import integer_step
 from izhi.errors import SettingError
 from izhi.spec import ConductanceSpec, CustomSpec, LayerSpec, LinearSpec, NetworkSpec, ResidualSpec
 
+#: Levels of a current beside recurrent spikes, at most: a spike counts as much as all of them, and weights of the same
+#: scale would be rounded to nothing.
+MOST_RECURRENT_LEVELS = 15
+
 
 def check(spec: NetworkSpec, weight_bits: Sequence[int] | None, state_bits: int | None, levels: int | None) -> None:
     """Raise SettingError for the first part of a network that hardware does not have.
@@ -29,6 +33,11 @@ def check(spec: NetworkSpec, weight_bits: Sequence[int] | None, state_bits: int 
             _check_layer(layer)
             if levels is not None and number == 0:
                 check_levels(levels, weight_bits[0], math.prod(layer.connection.weight_shape[1:]))
+                if layer.connection.recurrent and levels > MOST_RECURRENT_LEVELS:
+                    raise SettingError(
+                        f"levels is {levels}, and the first layer is recurrent: one sum holds currents of that many"
+                        f" levels and spikes; choose at most {MOST_RECURRENT_LEVELS}, or inputs that are spikes"
+                    )
         if state_bits is not None and isinstance(layer.neuron, CustomSpec):
             integer_step(equation_of(layer.neuron.kind))
     if spec.readout is not None and weight_bits is not None:

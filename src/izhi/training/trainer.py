@@ -182,7 +182,7 @@ class Trainer:
         _check_weights(network)
         _warn_of_divergence(network)
         start = start or self._saved(network)
-        notes = self._calibrate(network, parts.train, encoder) if start is None else ()
+        notes = self.scale_weights(network, parts.train, encoder) if start is None else ()
         start = start or Progress()
         history, problems = list(start.history), list(start.warnings)
         classifier = Classifier(encoder, network, self.measure)
@@ -227,8 +227,8 @@ class Trainer:
             )
         return data, encoder
 
-    def _calibrate(self, network: Network, samples: AnySamples, encoder: Encoder) -> Sequence[str]:
-        """Scale the weights of a new training; a line about the activity of each layer."""
+    def scale_weights(self, network: Network, samples: AnySamples, encoder: Encoder) -> Sequence[str]:
+        """Scale the weights of a new training by ``calibrate``; a line about the activity of each layer."""
         if self.calibrate is None:
             return ()
         generator = torch.Generator().manual_seed(derive_seed(self.seed, Purpose.CALIBRATION, 0))
