@@ -274,10 +274,11 @@ def optimizer(e: Experiment) -> Optimizer:
 
 
 def trainer(e: Experiment, fabric: Fabric) -> Trainer:
-    """The trainer of an experiment."""
+    """The trainer of an experiment; quantised weights are scaled before they are rounded, by ``run.train``."""
     t = e.training
+    calibrate = None if e.quantization.is_quantized else t.calibrate
     loss = training.LOSSES[t.loss]
-    return Trainer(_method(e), fabric, t.epochs, t.batch_size, loss, t.seed, t.patience, calibrate=t.calibrate)
+    return Trainer(_method(e), fabric, t.epochs, t.batch_size, loss, t.seed, t.patience, calibrate=calibrate)
 
 
 def _method(e: Experiment) -> Method:

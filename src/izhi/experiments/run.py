@@ -109,8 +109,9 @@ def _scaled_weights(
     fabric: Fabric, e: Experiment, encoder: Encoder, dataset: Dataset, samples: AnySamples
 ) -> Mapping[str, Tensor]:
     """Weights of the float network, scaled by samples before they are rounded."""
-    network = build.network(e.replace(weight_bits=None, state_bits=None), encoder.grid, len(dataset.classes))
-    build.trainer(e, fabric).scale_weights(network, samples, encoder)
+    in_floats = e.replace(weight_bits=None, state_bits=None)
+    network = build.network(in_floats, encoder.grid, len(dataset.classes))
+    build.trainer(in_floats, fabric).scale_weights(network, samples, encoder)
     return network.state_dict()
 
 
