@@ -77,7 +77,7 @@ def test_the_site_is_built_without_a_warning(site):
     text = (site / "docs" / "reference" / "api" / "izhi.html").read_text()
     assert "A layer of leaky integrate-and-fire neurons." in text
     text = (site / "docs" / "tutorials.html").read_text()
-    found = re.findall(r'toctree-l\d"><a class="reference internal" href="\.\./notebooks/(\w+)\.html">(\d)\. ', text)
+    found = re.findall(r'toctree-l\d"><a class="reference internal" href="\.\./notebooks/(\w+)\.html">(\d+)\. ', text)
     assert found == [(name, str(number)) for number, name in enumerate(TUTORIALS, start=1)]
 
 

@@ -87,7 +87,7 @@ def test_help_shows_choices(capsys):
     with pytest.raises(SystemExit):
         parser().parse_args(["train", "--help"])
     shown = capsys.readouterr().out
-    assert "--loss {count,step,max,rate_mse}" in shown
+    assert "--loss {count,step,max,mean,last,rate_mse}" in shown
     assert "VALUE" not in shown
 
 

@@ -121,7 +121,7 @@ def require_known(name: str) -> None:
             )
         return
     if name not in DATASETS and name not in (others := [*provided(), *recorded_names()]):
-        if Path(name).exists():
+        if os.path.exists(name):  # False for a name that is too long, which Path raises an error for
             raise SettingError(
                 f"unknown data set {shown(name)}; there is a file or folder of that name: give it as .{os.sep}{name}"
             )
