@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
@@ -22,7 +21,7 @@ from izhi.hardware.core import shape
 from izhi.kernels import Spikes
 from izhi.network import Network
 from izhi.network.encoders import Encoder
-from izhi.seeds import Purpose, derive_seed
+from izhi.seeds import Purpose
 from izhi.training import Classifier, Data, Evaluation, Listener, Progress, ProgressEvent, checkpoint, ignore_progress
 
 if TYPE_CHECKING:
@@ -232,12 +231,7 @@ def _choose_formats(e: Experiment, encoder: Encoder, samples: AnySamples, networ
 
 def calibration(e: Experiment, encoder: Encoder, samples: AnySamples, network: Network) -> Spikes:
     """Encoded training samples, by which the formats of quantised states are chosen."""
-    seed = e.training.seed
-    generator = torch.Generator().manual_seed(derive_seed(seed, Purpose.CALIBRATION, 0))
-    index = torch.randperm(len(samples), generator=generator)[:_CALIBRATION_SAMPLES]
-    values, _ = samples.batch(index.sort().values)
-    classifier = Classifier(encoder, network).eval()
-    return classifier.encode(values, derive_seed(seed, Purpose.CALIBRATION, 1))
+    return Classifier(encoder, network).some_spikes(samples, _CALIBRATION_SAMPLES, e.training.seed)
 
 
 def about(e: Experiment, encoder: Encoder, dataset: Dataset) -> dict[str, object]:

@@ -29,9 +29,9 @@ _START = 10.0
 #: Name of the current's slider in a column whose other sliders are named by its neuron.
 _CURRENT = " I"
 _CONSTANT, _OWN = "constant current", "the pattern's own"
-#: Title, low, high, step and first value of each slider by its name, for each column. A preset with a value outside
-#: extends the slider.
+#: Title, low, high, step and first value of a slider.
 _Limits: TypeAlias = tuple[str, float, float, float, float]
+#: Sliders by name, for each column. A preset with a value outside extends the slider.
 _SLIDERS: Mapping[str, Mapping[str, _Limits]] = {
     "biological": {
         "a": ("a (1/ms)", 0, 0.2, 0.001, 0), "b": ("b (1/ms)", -0.5, 0.5, 0.005, -0.5),

@@ -27,7 +27,7 @@ _PASSES, _LARGEST_CHANGE, _CLOSE = 8, 30.0, 0.05
 
 
 @dataclass(frozen=True)
-class LayerActivity:
+class ActivityShares:
     """Shares of a layer's neurons.
 
     Attributes:
@@ -41,7 +41,7 @@ class LayerActivity:
     rate: float
 
     @classmethod
-    def of(cls, spikes: Tensor) -> LayerActivity:
+    def of(cls, spikes: Tensor) -> ActivityShares:
         """That of spikes (T, B, *features)."""
         rates = spikes.float().mean((0, 1)).flatten()
         return cls(float((rates == 0).float().mean()), float((rates > SATURATED).float().mean()), float(rates.mean()))
@@ -56,8 +56,8 @@ class LayerActivity:
 class CalibrationReport:
     """The activity of each layer before and after a calibration; ``str`` has a line for each."""
 
-    before: tuple[LayerActivity, ...]
-    after: tuple[LayerActivity, ...]
+    before: tuple[ActivityShares, ...]
+    after: tuple[ActivityShares, ...]
 
     def __str__(self) -> str:
         pairs = enumerate(zip(self.before, self.after, strict=True), start=1)
@@ -80,8 +80,8 @@ def calibrate(network: Network, spikes: Spikes, deviation: float, *, centred: bo
         network.train(was_training)
 
 
-def _activity(network: Network, spikes: Spikes) -> tuple[LayerActivity, ...]:
-    return tuple(LayerActivity.of(x) for x in network.record(spikes).spikes)
+def _activity(network: Network, spikes: Spikes) -> tuple[ActivityShares, ...]:
+    return tuple(ActivityShares.of(x) for x in network.record(spikes).spikes)
 
 
 def _input_of(network: Network, layer: Layer, spikes: Spikes) -> tuple[Any, ...]:
@@ -148,4 +148,4 @@ def _of_outputs(values: Tensor, outputs: Tensor) -> Tensor:
     return values.transpose(0, 2).reshape(len(outputs), -1)
 
 
-__all__ = ["CalibrationReport", "LayerActivity", "calibrate"]
+__all__ = ["ActivityShares", "CalibrationReport", "calibrate"]

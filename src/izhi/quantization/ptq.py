@@ -11,13 +11,8 @@ from izhi.kernels import Spikes
 from izhi.network.connections import Connection
 from izhi.network.layers import Layer
 from izhi.network.network import Network
+from izhi.quantization.calibration import calibrate
 from izhi.quantization.layerwise import walk
-
-
-def mean_currents(network: Network, spikes: Spikes) -> list[Tensor]:
-    """The mean current of each output or channel of every layer, then of the readout if any."""
-    with torch.no_grad():
-        return [arriving.mean_current for _, arriving in walk(network, spikes)]
 
 
 def correct_biases(network: Network, rounded: Network, spikes: Spikes) -> None:
@@ -26,7 +21,7 @@ def correct_biases(network: Network, rounded: Network, spikes: Spikes) -> None:
     The shift removes, from each neuron or channel, the change of the mean over these samples: that of its own rounded
     weights, and that of the layers before. Layers are corrected in order.
     """
-    shift_biases(rounded, spikes, mean_currents(network, spikes))
+    shift_biases(rounded, spikes, calibrate(network, spikes, None).currents)
 
 
 def shift_biases(rounded: Network, spikes: Spikes, expected: Iterable[Tensor]) -> None:

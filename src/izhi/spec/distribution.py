@@ -153,7 +153,7 @@ class Resonators(Distribution):
             leak, turn = -values["decay"], 2 * functions.sqrt(kept) * functions.sin(frequency / 2)
         else:
             leak, turn = kept * functions.cos(frequency) - 1, kept * functions.sin(frequency)
-        return {"a2": leak / p.dt, "a3": -turn / p.dt, "b1": turn / p.dt, "b2": leak / p.dt}
+        return _rotation(leak, turn, p.dt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +193,7 @@ class BalancedResonators(Distribution):
         delta = p.dt * p.q_damping
         turn = delta * values["omega"]
         leak = delta * ((functions.sqrt(1 - turn * turn) - 1) / delta - values["b_offset"])
-        return {"a2": leak / p.dt, "a3": -turn / p.dt, "b1": turn / p.dt, "b2": leak / p.dt}
+        return _rotation(leak, turn, p.dt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +224,11 @@ class Leaks(Distribution):
     ) -> dict[str, Number]:
         a2, b2 = -1 / values["tau_v"], -1 / values["tau_u"]
         return {"a2": a2, "a3": a2 * (p.a3 / p.a2), "b1": b2 * (p.b1 / p.b2), "b2": b2}
+
+
+def _rotation(leak: Number, turn: Number, dt: float) -> dict[str, Number]:
+    """The coefficients of a step in which v and u leak alike and turn into one another."""
+    return {"a2": leak / dt, "a3": -turn / dt, "b1": turn / dt, "b2": leak / dt}
 
 
 def spectral_radius(a2: Any, a3: Any, b1: Any, b2: Any, p: IzhikevichParameters) -> Any:

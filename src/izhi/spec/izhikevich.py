@@ -9,7 +9,15 @@ from typing import ClassVar, Literal, cast
 
 from izhi.errors import SettingError, unknown
 from izhi.spec.distribution import BalancedResonators, Distribution, Leaks, Resonators
-from izhi.spec.neuron import Coefficient, NeuronEntry, NeuronOptions, NeuronSpec, common_of_options, register
+from izhi.spec.neuron import (
+    Coefficient,
+    NeuronEntry,
+    NeuronOptions,
+    NeuronSpec,
+    common_of_options,
+    per_channel,
+    register,
+)
 from izhi.spec.parameters import LEARNABLE, REFRACTORY, IzhikevichParameters, IzhikevichReset
 from izhi.spec.presets import PRESETS, preset
 from izhi.spec.tables import Shape, Table, read, write
@@ -164,8 +172,8 @@ class IzhikevichSpec(NeuronSpec):
         elif options.order is not None:
             parameters = parameters.replace(order=options.order)
         distribution = self._distribution(options)
-        if distribution is not None and common["size"] is None:
-            common["size"] = (shape[0], *[1] * (len(shape) - 1))
+        if distribution is not None:
+            common["size"] = common["size"] or per_channel(shape)
         if reset == "smooth":
             parameters = parameters.replace(q_decay=options.q_decay, q_damping=options.q_damping)
         parameters = parameters.replace(reset=reset)

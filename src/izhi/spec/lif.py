@@ -8,7 +8,16 @@ from typing import Any, ClassVar, get_args
 
 from izhi.errors import SettingError, unknown
 from izhi.spec.distribution import Spread
-from izhi.spec.neuron import Coefficient, NeuronEntry, NeuronOptions, NeuronSpec, ResetMode, common_of_options, register
+from izhi.spec.neuron import (
+    Coefficient,
+    NeuronEntry,
+    NeuronOptions,
+    NeuronSpec,
+    ResetMode,
+    common_of_options,
+    per_channel,
+    register,
+)
 from izhi.spec.tables import Shape, Table, write
 
 RESETS: tuple[ResetMode, ...] = tuple(x for x in get_args(ResetMode) if x != "smooth")
@@ -78,7 +87,7 @@ class LIFSpec(NeuronSpec):
         own: dict[str, Any] = {"beta": options.beta, "reset": reset, "v_reset": options.v_reset}
         if options.time_constants is not None:
             own["tau"] = Spread("tau", *options.time_constants)
-            common["size"] = common["size"] or (shape[0], *[1] * (len(shape) - 1))
+            common["size"] = common["size"] or per_channel(shape)
         return self.replace(**common, **own)
 
     def check_options(self, options: NeuronOptions) -> None:

@@ -177,11 +177,16 @@ class NeuronSpec:
         return read(cls, {**table, "surrogate": surrogate}, **known)
 
 
+def per_channel(shape: Shape) -> Shape:
+    """The shape of coefficients of each neuron of a row, or of each channel of a convolution."""
+    return (shape[0], *[1] * (len(shape) - 1))
+
+
 def common_of_options(options: NeuronOptions, shape: Shape) -> dict[str, Any]:
     """What options say of size, learned coefficients and surrogate gradient; see ``NeuronSpec.configured``."""
     size = shape if options.per_neuron else None
     if options.per_channel:
-        size = (shape[0], *[1] * (len(shape) - 1))
+        size = per_channel(shape)
     surrogate = SurrogateSpec(options.surrogate, (options.slope,))
     return {"size": size, "learn": tuple(options.learn), "spread": options.spread, "surrogate": surrogate}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from izhi.data import AnyBatch
+from izhi.data import AnyBatch, AnySamples
 from izhi.kernels import Spikes
 from izhi.kernels.packed import as_bits, join_samples, split_samples
 from izhi.network import Network
@@ -44,6 +44,13 @@ class Classifier(nn.Module):
             dtype=torch.get_autocast_dtype(kind) if mixed else parameter.dtype,
             device=parameter.device,
         )
+
+    def some_spikes(self, samples: AnySamples, count: int, seed: int) -> Spikes:
+        """Some samples, chosen and encoded by the seed of a run, as in evaluation; the module is in evaluation then."""
+        generator = torch.Generator().manual_seed(derive_seed(seed, Purpose.CALIBRATION, 0))
+        index = torch.randperm(len(samples), generator=generator)[:count]
+        values, _ = samples.batch(index.sort().values)
+        return self.eval().encode(values, derive_seed(seed, Purpose.CALIBRATION, 1))
 
     def forward(self, samples: AnyBatch, seed: int, at_once: int | None = None) -> tuple[Tensor, list[Tensor]]:
         """The network's output, and in evaluation the spikes of every layer.

@@ -29,7 +29,7 @@ from izhi.data import AnySamples, Dataset, split
 from izhi.errors import SettingError, SilentLayerWarning, UnstableLayerWarning, shown
 from izhi.network import Network
 from izhi.network.encoders import Encoder, default_encoder
-from izhi.seeds import Purpose, derive_seed
+from izhi.seeds import Purpose
 from izhi.spec.connection import at_least_one
 from izhi.training import bar, checkpoint
 from izhi.training.classifier import Classifier
@@ -231,11 +231,7 @@ class Trainer:
         """Scale the weights of a new training by ``calibrate``; a line about the activity of each layer."""
         if self.calibrate is None:
             return ()
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, Purpose.CALIBRATION, 0))
-        index = torch.randperm(len(samples), generator=generator)[:_CALIBRATION_SAMPLES]
-        values, _ = samples.batch(index.sort().values)
-        classifier = Classifier(encoder, network).eval()
-        spikes = classifier.encode(values, derive_seed(self.seed, Purpose.CALIBRATION, 1))
+        spikes = Classifier(encoder, network).some_spikes(samples, _CALIBRATION_SAMPLES, self.seed)
         report = network.calibrate(spikes, self.calibrate)
         network.train()
         return [f"calibrated {line}" for line in str(report).splitlines()]
