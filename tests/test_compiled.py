@@ -4,13 +4,17 @@ import ctypes
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
 from numba import types
 
+import izhi
 from izhi.compiled import callback, kept
+
+SOURCES = Path(izhi.__file__).parents[1]
 
 
 def double(x):
@@ -53,8 +57,8 @@ def test_damaged_files_of_the_cache_are_made_anew(tmp_path, monkeypatch, run):
     assert run() == 0
     assert run() == 1
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
-    assert {file.suffix for file in files} == {".nbi", ".nbc"}
-    for file in files:
+    assert {file.suffix for file in files} == {".nbc", ".lock"}
+    for file in tmp_path.rglob("*.nbc"):
         for damage in (cut, empty, overwrite, type(file).unlink):
             damage(file)
             assert run() == 0
@@ -76,10 +80,10 @@ def refuse():
     raise OSError(28, "No space left on device")
 
 
-def test_a_function_is_made_anew_when_a_file_changes_whose_functions_it_inlines(tmp_path):
-    """Two plans of one function, each with an inlined one, and an intrinsic: those of the changed file alone."""
-    package = tmp_path / "ours"
-    package.mkdir()
+def package_in(folder):
+    """A package of two plans of one function, each with an inlined one, and a constant."""
+    package = folder / "ours"
+    package.mkdir(parents=True)
     package.joinpath("__init__.py").touch()
     package.joinpath("deep.py").write_text("def factor():\n    return 2\n")
     package.joinpath("one.py").write_text(
@@ -90,20 +94,69 @@ def test_a_function_is_made_anew_when_a_file_changes_whose_functions_it_inlines(
         "from izhi.compiled import inlined\n\n@inlined\ndef scaled(x):\n    return 5 * x\n"
     )
     package.joinpath("kernel.py").write_text(
-        "import numba\nfrom izhi.compiled import kept\nfrom ours import one, other\n\n"
-        "def made(scaled):\n    def kernel(x):\n        return scaled(x)\n    return kept(numba.njit(kernel))\n\n"
+        "import numba\nfrom izhi.compiled import kept\nfrom ours import one, other\n\nLIMIT = 1000\n\n"
+        "def made(scaled):\n    def kernel(x):\n        return min(scaled(x), LIMIT)\n"
+        "    return kept(numba.njit(kernel))\n\n"
         "for plan in (made(one.scaled), made(other.scaled)):\n"
         "    print(plan(21), sum(plan.stats.cache_hits.values()))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    return package
 
-    def run():
-        command = [sys.executable, "-m", "ours.kernel"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        return done.stdout.split()
 
-    assert run() == ["42", "0", "105", "0"]
-    assert run() == ["42", "1", "105", "1"]
-    package.joinpath("deep.py").write_text("def factor():\n    return 10\n")
-    assert run() == ["210", "0", "105", "1"]
-    assert run() == ["210", "1", "105", "1"]
+def environment(folder, cache):
+    return {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{SOURCES}", "NUMBA_CACHE_DIR": str(cache)}
+
+
+def run_in(folder, cache):
+    """What the plans return, and how many of them were compiled before."""
+    command = [sys.executable, "-m", "ours.kernel"]
+    done = subprocess.run(command, env=environment(folder, cache), capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_a_function_is_made_anew_when_what_it_is_made_of_changes(tmp_path):
+    package, cache = package_in(tmp_path), tmp_path / "cache"
+    assert run_in(tmp_path, cache) == ["42", "0", "105", "0"]
+    assert run_in(tmp_path, cache) == ["42", "1", "105", "1"]
+    deep, kernel = package / "deep.py", package / "kernel.py"
+    before = deep.read_text()
+    deep.write_text("def factor():\n    return 10\n")
+    assert run_in(tmp_path, cache) == ["210", "0", "105", "1"]
+    assert run_in(tmp_path, cache) == ["210", "1", "105", "1"]
+    deep.write_text(before)
+    assert run_in(tmp_path, cache) == ["42", "1", "105", "1"]
+    kernel.write_text(kernel.read_text().replace("LIMIT = 1000", "LIMIT = 50"))
+    assert run_in(tmp_path, cache) == ["42", "0", "50", "0"]
+
+
+def test_copies_of_a_program_share_compiled_functions(tmp_path):
+    for folder, hits in (("one", "0"), ("other", "1")):
+        package_in(tmp_path / folder)
+        assert run_in(tmp_path / folder, tmp_path / "cache") == ["42", hits, "105", hits]
+
+
+def test_two_processes_compile_a_function_once(tmp_path):
+    package_in(tmp_path)
+    command, options = [sys.executable, "-m", "ours.kernel"], {"env": environment(tmp_path, tmp_path / "cache")}
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options) for _ in range(2)]
+    results = [process.communicate()[0].split() for process in both]
+    for plan in (0, 2):
+        assert {result[plan] for result in results} == {("42", "", "105")[plan]}
+        assert sorted(result[plan + 1] for result in results) == ["0", "1"]
+    assert len(list((tmp_path / "cache").glob("*.nbc"))) == 2
+
+
+def test_what_was_used_least_recently_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    through_njit()
+    (first,) = tmp_path.glob("*.nbc")
+    monkeypatch.setattr("izhi.compiled._LIMIT", first.stat().st_size * 3)
+    old, new = tmp_path / "old.nbc", tmp_path / "new.nbc"
+    for number, file in enumerate((old, first, new)):
+        file.touch()
+        os.truncate(file, first.stat().st_size)
+        os.utime(file, (number, number))
+    assert through_njit() == 1  # the file counts as used now
+    through_cfunc()
+    assert not old.exists()
+    assert first.exists()

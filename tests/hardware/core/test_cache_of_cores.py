@@ -1,5 +1,6 @@
 """Compiled cores on disk: those that are empty or cut off are compiled anew before anything loads them."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,10 @@ from izhi.hardware.core.compile import library
 CORE = b"a shared library that a compiler made"
 
 
+def netlist_of(core):
+    return f"{core.shape} {bool(core.states)}"
+
+
 @pytest.fixture
 def compiled(tmp_path, monkeypatch):
     """How often a core was compiled, by stand-ins for yosys and the compiler."""
@@ -28,7 +33,7 @@ def compiled(tmp_path, monkeypatch):
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(compile, "cpp_compiler", lambda: "c++")
-    monkeypatch.setattr(compile.yosys, "rtlil_of", lambda design, name: "a design")
+    monkeypatch.setattr(compile.yosys, "rtlil_of", lambda design, name: netlist_of(design))
     monkeypatch.setattr(compile.yosys, "run", lambda script, place: (Path(place) / "core.cc").write_text(""))
     monkeypatch.setattr(compile, "subprocess", SimpleNamespace(run=run))
     return times
@@ -57,15 +62,29 @@ def test_a_damaged_core_is_compiled_anew(compiled):
     assert len(compiled) == 1
 
 
-def test_a_core_is_made_once_for_each_shape_and_state_of_the_sources(compiled, monkeypatch):
+def test_a_core_is_made_once_for_each_netlist(compiled, monkeypatch):
     shape = shape_of(random_network(1), 20, lanes=4, units=2)
     found = [library.__wrapped__(shape)]
-    monkeypatch.setattr(compile.yosys, "rtlil_of", lambda design, name: pytest.fail("it is there"))
-    assert [library.__wrapped__(shape)] == found
-    monkeypatch.setattr(compile.yosys, "rtlil_of", lambda design, name: "a design")
+    with monkeypatch.context() as patch:
+        patch.setattr(compile.yosys, "rtlil_of", lambda design, name: pytest.fail("it is there"))
+        assert [library.__wrapped__(shape)] == found
     found += [library.__wrapped__(replace(shape, steps=21)), library.__wrapped__(shape, shows_states=True)]
-    monkeypatch.setenv("CXXFLAGS", "-O3")
-    found.append(library.__wrapped__(shape))
+    with monkeypatch.context() as patch:
+        patch.setenv("CXXFLAGS", "-O3")
+        found.append(library.__wrapped__(shape))
+    assert len(set(found)) == len(compiled) == 4
     monkeypatch.setattr(compile, "_sources", lambda: "others")
-    found.append(library.__wrapped__(shape))
-    assert len(set(found)) == len(compiled) == 5
+    assert library.__wrapped__(shape) == found[0]
+    assert len(compiled) == 4
+    monkeypatch.setattr(compile.yosys, "rtlil_of", lambda design, name: "of these sources")
+    assert library.__wrapped__(replace(shape, steps=22)) not in found
+    assert len(compiled) == 5
+    assert len(list(found[0].parent.glob("*.so"))) == 5
+
+
+def test_two_threads_compile_a_core_once(compiled):
+    shape = shape_of(random_network(1), 20, lanes=4, units=2)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(library.__wrapped__, [shape, shape])
+    assert first == second
+    assert len(compiled) == 1

