@@ -1,7 +1,8 @@
 # make demo: set up .venv, then train LIF and both Izhikevich models on an embedded data set
-# make test: set up .venv, then run ruff, mypy and every test
-#            and PYNQ, and the libraries that networks are exchanged with, each in an environment of its own, which
-#            their tests need (left out where they cannot be installed)
+# make test: set up .venv, then run ruff, mypy and the tests of units, kernels, formats and commands
+# make test-all: every test, also those of notebooks, pages in a browser, simulated cores, mutants, proofs, and other
+#            libraries: PYNQ, and those that networks are exchanged with, each in an environment of its own (left out
+#            where they cannot be installed)
 # make docs: set up .venv, then build the site of the documentation into build/docs, with no warning; notebooks are
 #            executed where their data are at hand (izhi data fetch mnist), and their outputs kept in build/notebooks:
 #            remove that folder to execute them again
@@ -19,7 +20,7 @@ DIST := .venv-dist
 BIN := $(VENV)/bin
 EPOCHS := 30
 
-.PHONY: demo test lint docs results bench dist clean
+.PHONY: demo test test-all lint docs results bench dist clean
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "izhi needs Python 3.10 or newer; try make PYTHON=python3.11")'
@@ -51,12 +52,17 @@ $(NIR)/installed: tests/exchange/requirements.txt | $(VENV)/installed-tests
 			> $$($(NIR)/bin/python -c 'import site; print(site.getsitepackages()[0])')/izhi.pth \
 		&& $(NIR)/bin/python -m pip install --quiet --no-deps -r $< && touch $@
 
-# Hundreds of processes are started, which would compile Izhi's modules anew where none may be kept.
-test: export PYTHONDONTWRITEBYTECODE =
-test: lint $(PYNQ)/installed $(NIR)/installed
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Processes that tests start would compile Izhi's modules anew where none may be kept.
+test test-all: export PYTHONDONTWRITEBYTECODE =
+test: lint
+	$(PYTEST) -m "not slow and not long"
+
+test-all: lint $(PYNQ)/installed $(NIR)/installed
 	IZHI_PYNQ=$$(test -e $(PYNQ)/installed && echo $(CURDIR)/$(PYNQ)/bin/python) \
 	IZHI_NIR=$$(test -e $(NIR)/installed && echo $(CURDIR)/$(NIR)/bin/python) \
-		$(BIN)/python -m pytest -n 2 --dist worksteal
+		$(PYTEST)
 
 docs: $(VENV)/installed-tests
 	$(BIN)/sphinx-build -q -W --keep-going -E -b html -c docs . build/docs

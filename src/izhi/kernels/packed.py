@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeGuard
+from typing import TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -176,15 +176,21 @@ def join_samples(parts: Sequence[BinarySpikes]) -> BinarySpikes:
     return BinarySpikes(packed, (len(first), len(words), *first.shape[2:]))
 
 
-def spikes_of_neurons(spikes: Tensor) -> Tensor:
+def spikes_of_neurons(spikes: Spikes) -> Tensor:
     """How many spikes each neuron has in all steps and samples: (T, B, *features) → (*features) in float32."""
     packed = bits_of(spikes)
     if packed is None:
-        return spikes.sum(dim=(0, 1), dtype=torch.float32)
+        return cast(Tensor, spikes).sum(dim=(0, 1), dtype=torch.float32)
     return bits_on(spikes.device).counted(packed.words).view(spikes.shape[2:])
 
 
+def different_spikes(one: Tensor, other: Tensor) -> int:
+    """In how many places two tensors of spikes (T, B, *features) differ."""
+    words = as_bits(one).packed.words ^ as_bits(other).packed.words
+    return int(bits_on(one.device).counted(words).sum(dtype=torch.float64))
+
+
 __all__ = [
-    "BinarySpikes", "PackedSpikes", "Spikes", "as_bits", "bits_of", "bits_on", "is_repeated", "join_samples", "once",
-    "spikes_of_neurons", "split_samples",
+    "BinarySpikes", "PackedSpikes", "Spikes", "as_bits", "bits_of", "bits_on", "different_spikes", "is_repeated",
+    "join_samples", "once", "spikes_of_neurons", "split_samples",
 ]  # fmt: skip

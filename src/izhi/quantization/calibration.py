@@ -14,7 +14,7 @@ from izhi.equation.integers import integer_step
 from izhi.hardware.fixed import FixedPoint
 from izhi.hardware.fixed.bounds import MOST_BITS
 from izhi.kernels import Spikes, SynapticInput
-from izhi.kernels.lazy import materialize
+from izhi.kernels.packed import different_spikes, spikes_of_neurons
 from izhi.kernels.torch_step import constants_function
 from izhi.network.layers import Layer
 from izhi.network.network import Network
@@ -170,7 +170,7 @@ def _least(layer: Layer, width: int, fraction: int) -> list[float]:
 def _refine(neuron: Neuron, arriving: LayerInput, formats: StateFormats, least: Sequence[float]) -> StateFormats:
     """The formats, or finer ones of each state in turn, with the fewest wrong spikes."""
     (fewest,) = _wrong_spikes(neuron, arriving, [formats])
-    if fewest <= NEGLIGIBLE * sum(int(x.count_nonzero()) for x in arriving.outputs):
+    if fewest <= NEGLIGIBLE * sum(float(spikes_of_neurons(x).sum()) for x in arriving.outputs):
         return formats
     for place, magnitude in enumerate(least):
         finer = _finer_formats(formats, place, magnitude)
@@ -196,10 +196,9 @@ def _wrong_spikes(neuron: Neuron, arriving: LayerInput, formats: Sequence[StateF
     states: list[Any] = [None] * len(formats)
     wrong = [0] * len(formats)
     for drive, expected in zip(arriving, arriving.outputs, strict=True):
-        spikes_of_floats = materialize(expected)
         for k, one in enumerate(rounded):
             spikes, states[k] = one(drive, states[k])
-            wrong[k] += int((spikes != spikes_of_floats).count_nonzero())
+            wrong[k] += different_spikes(spikes, expected)
     return wrong
 
 

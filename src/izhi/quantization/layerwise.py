@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from izhi.errors import SettingError
 from izhi.kernels import Spikes, SynapticInput
 from izhi.kernels.events import WORD
-from izhi.kernels.packed import BinarySpikes, as_bits
+from izhi.kernels.packed import BinarySpikes, as_bits, spikes_of_neurons
 from izhi.network.connections import Connection
 from izhi.network.layers import Layer
 from izhi.network.network import Network
@@ -51,25 +51,40 @@ class LayerInput:
             yield self._only
             return
         past: Tensor | None = None
-        total, count = torch.zeros(()).double(), 0
+        inputs, currents = _Mean(), _Mean()
         for spikes in self._arriving():
-            if isinstance(self.module, Layer):
-                drive, past = self.module.drive(spikes, past)
-            else:
-                drive = self.module(spikes)
-            if self._mean is None:
-                total = total + _sums(drive.current, precise=len(self._chunks) == 1)
-                count += drive.current[:, :, 0].numel()
+            drive, past = self._drive(spikes, past)
+            if self._mean is None and self._is_linear:
+                inputs.add(spikes_of_neurons(spikes), spikes.shape[0] * spikes.shape[1])
+            elif self._mean is None:
+                currents.add(*_sums(drive.current, precise=len(self._chunks) == 1))
             yield drive
         if len(self._chunks) == 1:
             self._only = drive
         if self._mean is None:
-            mean = total / count if drive.gain is None else total * drive.gain.double().flatten() / count
-            self._mean = mean if drive.bias is None else mean + drive.bias.flatten()
+            self._mean = self._of_mean_input(inputs) if self._is_linear else _with_bias(currents.value, drive)
+
+    def _drive(self, spikes: Spikes, past: Tensor | None) -> tuple[SynapticInput, Tensor | None]:
+        return self.module.drive(spikes, past) if isinstance(self.module, Layer) else (self.module(spikes), None)
+
+    @property
+    def _is_linear(self) -> bool:
+        """Whether the mean current is that of the mean input: of several chunks, whose currents are many numbers."""
+        return len(self._chunks) > 1 and getattr(self.module, "delay", None) is None
+
+    def _of_mean_input(self, inputs: _Mean) -> Tensor:
+        drive, _ = self._drive(inputs.value.float()[None, None], None)
+        total, count = _sums(drive.current, precise=True)
+        return _with_bias(total / count, drive)
 
     @property
     def mean_current(self) -> Tensor:
         """The mean current of each output or channel over steps, samples and positions, in double precision."""
+        if self._mean is None and self._is_linear:
+            inputs = _Mean()
+            for spikes in self._arriving():
+                inputs.add(spikes_of_neurons(spikes), spikes.shape[0] * spikes.shape[1])
+            self._mean = self._of_mean_input(inputs)
         if self._mean is None:
             for _ in self:
                 pass
@@ -130,12 +145,36 @@ def _split(network: Network, spikes: Spikes) -> list[Spikes]:
     return list(spikes.split(steps - steps % WORD or steps))
 
 
-def _sums(current: Tensor, *, precise: bool) -> Tensor:
-    """Sums of currents (T, B, features, *places) over all else than features, (features,), in double precision.
+class _Mean:
+    """A mean in double precision of what is summed part by part."""
 
-    Unless they are ``precise``, a few hundred numbers each are added in single precision first, 30 times as fast.
+    def __init__(self) -> None:
+        self._total, self._count = torch.zeros(()).double(), 0
+
+    def add(self, total: Tensor, count: int) -> None:
+        """Add the sum of so many."""
+        self._total, self._count = self._total + total, self._count + count
+
+    @property
+    def value(self) -> Tensor:
+        """The mean of all."""
+        return self._total / self._count
+
+
+def _with_bias(mean: Tensor, drive: SynapticInput) -> Tensor:
+    """The mean current of weighted spikes with a connection's gain and bias."""
+    mean = mean if drive.gain is None else mean * drive.gain.double().flatten()
+    return mean if drive.bias is None else mean + drive.bias.flatten()
+
+
+def _sums(current: Tensor, *, precise: bool) -> tuple[Tensor, int]:
+    """Sums of currents (T, B, features, *places) over all else than features, (features,), and of how many.
+
+    They are in double precision. Unless they are ``precise``, a few hundred numbers each are added in single precision
+    first, 30 times as fast.
     """
+    count = current[:, :, 0].numel()
     if precise:
-        return current.sum([k for k in range(current.dim()) if k != 2], dtype=torch.float64)
+        return current.sum([k for k in range(current.dim()) if k != 2], dtype=torch.float64), count
     some = current.flatten(3).sum(-1) if current.dim() > 3 else current.sum(0, keepdim=True)
-    return some.sum((0, 1), dtype=torch.float64)
+    return some.sum((0, 1), dtype=torch.float64), count

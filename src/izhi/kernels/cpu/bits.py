@@ -194,7 +194,7 @@ def packed(x: Tensor) -> tuple[Tensor, float] | None:
 
 def packed_nonzero(x: Tensor) -> Tensor:
     """Spikes (T, B, N) as words (B, ⌈T/32⌉, N); whatever is not 0 counts as 1."""
-    found = packed((x != 0).float())
+    found = (packed(x) if x.dtype == torch.float32 else None) or packed((x != 0).float())
     assert found is not None
     return found[0]
 
