@@ -20,6 +20,7 @@ TESTED = (
     "explorer",
     "full_size",
     "house",
+    "mutants",
     "other_libraries",
     "own_neurons",
     "own_neurons_on_core",

@@ -50,6 +50,7 @@ def neuron_of(of_v, of_w, of_spike):
     return izhi.neuron(states=STATES, parameters={"a": 0.4, "b": 0.7})(scope["step"])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=12)
 @given(EXPRESSIONS, EXPRESSIONS, EXPRESSIONS, st.integers(0, 100))
 def test_random_steps_are_those_of_autograd(of_v, of_w, of_spike, seed):
@@ -85,6 +86,7 @@ def check_gradients(model, kernels, steps, seed):
             torch.testing.assert_close(one, other, rtol=rtol, atol=atol)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.filter_too_much])
 @given(
     IN_INTEGERS, IN_INTEGERS, IN_INTEGERS, st.integers(0, 100), st.sampled_from([8, 12, 16]), st.integers(-1, 2),

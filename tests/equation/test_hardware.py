@@ -86,10 +86,12 @@ def by_name(model):
     return model.reset if isinstance(model, ResonatorWithReset) else model.function.__name__
 
 
-def quantised(model, seed=0):
+def quantised(model, seed=0, kernel="auto"):
     """A quantised network of such neurons, and spikes for it; both layers fire."""
     torch.manual_seed(seed)
     network = Network([Linear(12, 9), model(learn=next(iter(model.parameters))), Linear(9, 5), model()]).eval()
+    for layer in network.spiking:
+        layer.neuron.kernel = kernel
     spikes = (torch.rand(STEPS, BATCH, 12) < 0.4).float()
     for number, layer in enumerate(network.spiking):
         while network.record(spikes).spikes[number].mean() < 0.05:
@@ -98,13 +100,19 @@ def quantised(model, seed=0):
     return quantization.quantized(network, 6, formats).eval(), spikes
 
 
+#: Of all models uncompiled; compiled each takes seconds.
+KERNELS = ["reference", pytest.param("auto", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("model", [*NEURONS, *RESETS, *ORDERS, *OTHERS], ids=by_name)
-def test_torch_is_the_integer_model(model):
-    network, spikes = quantised(model)
+def test_torch_is_the_integer_model(model, kernel):
+    network, spikes = quantised(model, kernel=kernel)
     with torch.no_grad():
         expected = network.record(spikes).spikes
     integers, x = quantization.in_integers(network), spikes.numpy().astype(np.uint8)
-    slow, quick = fixed.run(integers, x, trace=True), fast.run(integers, x)
+    slow = fixed.run(integers, x, trace=True)
+    quick = slow if kernel == "reference" else fast.run(integers, x)
     for a, b, wanted in zip(slow.spikes, quick.spikes, expected, strict=True):
         assert np.array_equal(a, wanted.numpy())
         assert np.array_equal(b, a)
@@ -136,7 +144,7 @@ def test_gradients_through_the_rounding_are_those_of_the_reference(model):
 
 @pytest.mark.parametrize("model", [*NEURONS, *RESETS, *ORDERS, *OTHERS], ids=by_name)
 def test_an_artifact_holds_the_step_itself(model, tmp_path):
-    network, spikes = quantised(model)
+    network, spikes = quantised(model, kernel="reference")
     integers, x = quantization.in_integers(network), spikes.numpy().astype(np.uint8)
     made = IntegerArtifact(integers, STEPS, tuple("abcde"), test_inputs=x, test_scores=fixed.run(integers, x).scores)
     path = tmp_path / "own.izhi"
@@ -152,11 +160,12 @@ def test_an_artifact_holds_the_step_itself(model, tmp_path):
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler is installed")
 @pytest.mark.parametrize("model", [*NEURONS, *RESETS, *ORDERS, *OTHERS], ids=by_name)
 def test_c_computes_the_same_words(model, tmp_path):
-    network, _ = quantised(model)
+    network, _ = quantised(model, kernel="reference")
     neuron = quantization.in_integers(network).layers[0].neuron
     check_c(tmp_path, neuron, np.random.default_rng(1), 200, "-Wunused")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [

@@ -58,6 +58,7 @@ def test_train_resume_and_evaluate(name, tmp_path, capsys, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_from_training_to_gates(name, tmp_path, capsys, monkeypatch):
     run, rounded, design = (str(tmp_path / folder) for folder in ("run", "quantized", "design"))
     train = ["train", "--dataset", "iris", "--neuron", name, "--hidden", "8", "--steps", "8", "--epochs", "2"]

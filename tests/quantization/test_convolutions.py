@@ -167,6 +167,7 @@ def test_a_window_sees_what_a_convolution_of_torch_sees():
     np.testing.assert_allclose(found.transpose(0, 2, 1).reshape(wanted.shape), wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("neuron", [LIF, Izhikevich])
 def test_torch_integers_and_the_core_agree(neuron):
     network, x = whole(line, neuron, 4)
@@ -242,6 +243,7 @@ def vars_of(layer):
     return {name: getattr(layer, name) for name in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("encoding", "samples"), [("rate", 20), ("constant", 1)])  # levels are as many spikes
 def test_from_the_command_line(encoding, samples, tmp_path, capsys):
     run, rounded = tmp_path / "run", tmp_path / "rounded"

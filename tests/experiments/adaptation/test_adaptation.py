@@ -158,6 +158,7 @@ def test_an_adaptation_that_was_broken_off_goes_on_exactly(deployed, tmp_path, o
     assert np.array_equal(a.readout.weight, b.readout.weight)
 
 
+@pytest.mark.slow
 def test_the_simulated_core_learns_what_the_emulator_learns(deployed, tmp_path):
     pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
     options = ["--samples", "60", "--batch", "30", "--steps", "2", "--tested", "20"]

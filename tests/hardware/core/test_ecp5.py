@@ -18,6 +18,8 @@ from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import description, ecp5, shape_of
 from izhi.hardware.core.boards import ECP5_BOARDS
 
+pytestmark = pytest.mark.slow
+
 STEPS = 20
 NETWORK = random_network(1)
 SHAPE = shape_of(NETWORK, STEPS, lanes=4, units=2, spikes=2)
@@ -144,7 +146,6 @@ def test_bad_settings_and_tools_that_fail(file, tools, tmp_path, monkeypatch, ca
     assert not (tmp_path / "hw").exists()
 
 
-@pytest.mark.slow
 def test_yosys_synthesises_a_block_of_ecp5_in_a_module_below_the_top(tmp_path):
     """Yosys 0.70 elaborated the top module again when it checked the netlist, and then had lost the other modules."""
     (tmp_path / "izhi.v").write_text("""

@@ -27,6 +27,7 @@ ARTIFACT = IntegerArtifact(NETWORK, STEPS, tuple("abcde"), {"dataset": "digits"}
 needs_compiler = pytest.mark.skipif(cpp_compiler() is None, reason="no C++ compiler is installed")
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_each_change_of_a_bit_is_counted():
     found, cycles = changes(ARTIFACT, SHAPE, SPIKES)
@@ -59,6 +60,7 @@ def test_products_have_the_bits_of_their_factors(kind):
     assert products.picojoules == pytest.approx(STEPS * s.outputs * sum(a * b for a, b in pairs) * 3.1 / 32**2)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_more_spikes_change_more_where_they_are_added():
     nothing, everything = (np.full((STEPS, 1, 12), value, np.uint8) for value in (0, 1))
@@ -113,6 +115,7 @@ def test_a_convolution_reads_a_spike_s_weights_at_each_place_that_sees_it():
     assert seen < window.places * window.sources or window.padding == (0, 0)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_the_report_of_a_core_says_both(tmp_path):
     found = core_report.build(ARTIFACT, SHAPE, "pynq-z2", tmp_path, SPIKES, shows_activity=True)

@@ -19,6 +19,8 @@ from izhi.hardware.core.memories import ECP5
 from izhi.hardware.core.pipeline import Multiplier
 from izhi.hardware.core.protocol import Error, Opcode
 
+pytestmark = pytest.mark.slow
+
 
 class InOrder(wiring.Component):
     """What goes into a part comes out: all of it, once, in order, and stays until it is taken."""

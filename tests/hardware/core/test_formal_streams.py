@@ -25,6 +25,8 @@ from izhi.hardware.core.memories import loading
 from izhi.hardware.core.protocol import ABORTED, Opcode, Register
 from networks import random_network
 
+pytestmark = pytest.mark.slow
+
 STEPS = 2
 SHAPE = shape_of(random_network(0, kind="lif", sizes=(2, 1)), STEPS, lanes=1, units=1)
 

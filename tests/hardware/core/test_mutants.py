@@ -18,6 +18,8 @@ from izhi.hardware.core.protocol import Control, Opcode, Register
 from izhi.hardware.devices.core import CoreDevice
 from networks import random_network, random_spikes
 
+pytestmark = pytest.mark.slow
+
 STEPS = 6
 #: Cycles after which a mutant is said to stand still.
 PATIENCE = 3000

@@ -22,7 +22,7 @@ from izhi.hardware.core.serial.simulated import SimulatedLine
 from izhi.hardware.core.serial.top import ROOM, divisor, pll
 from izhi.hardware.devices.serial import SerialTransport
 
-pytestmark = pytest.mark.usefixtures("optimized_cores")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("optimized_cores")]
 
 STEPS, BATCH = 20, 6
 NETWORK = random_network(1)

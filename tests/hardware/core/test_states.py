@@ -17,6 +17,8 @@ from izhi.hardware.core.protocol import ABORTED, Control, Error, Opcode, Registe
 from izhi.hardware.devices.core import CoreDevice
 from networks import convolutional_network, random_network, random_spikes
 
+pytestmark = pytest.mark.slow
+
 STEPS = 6
 NETWORKS = {
     "convolutions, pools and delays": convolutional_network(3, delay=2),

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("optimized_cores")
 
 STEPS = 20
 DEVICES = ("emulator", "simulator")
+on_devices = pytest.mark.parametrize("name", ["emulator", pytest.param("simulator", marks=pytest.mark.slow)])
 
 
 def an_artifact(seed=1, **options):
@@ -46,7 +47,7 @@ def open_device(name, found, **options):
     return board.open(name, found, **options)
 
 
-@pytest.mark.parametrize("name", DEVICES)
+@on_devices
 def test_a_device_gives_scores_spikes_and_counts(name):
     found, spikes = an_artifact(), random_spikes(5, STEPS, 300, 12)
     expected = fixed.run(found.network, spikes)
@@ -92,7 +93,8 @@ def test_packets_are_bounded(monkeypatch, samples, words):
         assert sum(ends) == 20
 
 
-@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.slow
+@on_devices
 def test_weights_can_be_replaced(name):
     found, spikes = an_artifact(), random_spikes(5, STEPS, 4, 12)
     device = open_device(name, found)
@@ -113,7 +115,8 @@ def test_weights_can_be_replaced(name):
         device.write_weights(2, weight)
 
 
-@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.slow
+@on_devices
 def test_the_readout_can_be_replaced(name):
     found, spikes = an_artifact(readout=True, bits=8), random_spikes(2, STEPS, 4, 12)
     device = open_device(name, found, **({"lanes": 8, "units": 8} if name == "simulator" else {}))
@@ -124,6 +127,7 @@ def test_the_readout_can_be_replaced(name):
     assert np.array_equal(device.run(spikes).scores, changed)
 
 
+@pytest.mark.slow
 def test_a_larger_core_takes_several_networks(tmp_path):
     found = an_artifact()
     shape = larger(shape_of(found.network, STEPS, lanes=4, units=2), [12, 9, 6])

@@ -73,6 +73,7 @@ def test_evolution_learns_on_the_ip_and_goes_on_exactly(search):
     assert again.generation() == evolution.generation()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("readout", [False, True])
 def test_the_simulated_core_evolves_as_the_emulator_does(readout):
     found = an_artifact(readout=readout)

@@ -78,6 +78,7 @@ def check_after_damage(count, seed):
     assert wrong == 0
 
 
+@pytest.mark.slow
 def test_a_cleared_core_answers_right_whatever_came_before():
     check_after_damage(200, 0)
 
@@ -87,6 +88,7 @@ def test_a_cleared_core_answers_right_whatever_came_before_at_length():
     check_after_damage(2500, 1)
 
 
+@pytest.mark.slow
 def test_a_core_that_was_not_cleared_is_recovered_after_an_error():
     with open_core() as device:
         exchange = device.block.exchange
@@ -104,6 +106,7 @@ def test_a_core_that_was_not_cleared_is_recovered_after_an_error():
             assert np.array_equal(found.scores, EXPECTED.scores)
 
 
+@pytest.mark.slow
 def test_after_a_write_that_fails_the_device_holds_no_network():
     weight = NETWORK.layers[0].weight
     with open_core() as device:
@@ -118,6 +121,7 @@ def test_after_a_write_that_fails_the_device_holds_no_network():
         assert np.array_equal(device.run(SPIKES).scores, EXPECTED.scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [6, 7])
 def test_an_error_that_the_driver_does_not_know(error):
     with open_core() as device:
@@ -127,6 +131,7 @@ def test_an_error_that_the_driver_does_not_know(error):
             device.run(SPIKES)
 
 
+@pytest.mark.slow
 def test_a_core_that_never_stops_answering_is_an_error():
     with open_core() as device:
         device.block.read = lambda register: 2
@@ -135,6 +140,7 @@ def test_a_core_that_never_stops_answering_is_an_error():
             device.clear()
 
 
+@pytest.mark.slow
 def test_words_that_were_written_to_a_register_are_cleared_as_well():
     with open_core() as device:
         words = packets.inferences(SPIKES)
@@ -180,6 +186,7 @@ def answers_are_read(count, seed):
     assert complaints(read_of_ip, list(mutations(ips, count, seed))) == []
 
 
+@pytest.mark.slow
 def test_damaged_answers_are_refused_or_read():
     answers_are_read(300, 2)
 
@@ -189,6 +196,7 @@ def test_damaged_answers_are_refused_or_read_at_length():
     answers_are_read(5000, 5)
 
 
+@pytest.mark.slow
 def test_a_damaged_answer_of_a_device_is_one_error_and_the_next_is_right():
     with open_core() as device:
         exchange = device.block.exchange
@@ -224,7 +232,7 @@ WRONG_INPUTS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["emulator", "simulator"])
+@pytest.mark.parametrize("name", ["emulator", pytest.param("simulator", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("wrong", WRONG_INPUTS, ids=[f"input{k}" for k in range(len(WRONG_INPUTS))])
 def test_inputs_that_are_none_are_one_line_each(name, wrong):
     found = IntegerArtifact(NETWORK, MOST_STEPS, tuple("abcde"))
