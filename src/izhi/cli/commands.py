@@ -46,8 +46,9 @@ STAGES: Mapping[str, Mapping[str, Entry]] = {
     },
     "deploy": {
         "export": Entry("hardware.export_run", "artifact of a run, for hardware",
-                        "izhi export runs/quantised --samples 100"),
-        "run": Entry("hardware.run", "test samples on a device: emulator, simulated core, board, FPGA IP",
+                        "izhi export runs/quantised --samples 100\n"
+                        "izhi export runs/quantised --target c --out program"),
+        "run": Entry("hardware.run", "test samples on a device: emulator, simulated core, board, C program, FPGA IP",
                      "izhi run network.izhi --samples 100\n"
                      "izhi run network.izhi --device simulator --compare --samples 5"),
         "rtl": Entry("hardware.rtl", "Verilog and build script of the core for a board, with a report",

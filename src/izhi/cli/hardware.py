@@ -30,7 +30,7 @@ from izhi.experiments.run_folder import RunFolder, versions
 from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
 from izhi.experiments.tables import percent
-from izhi.hardware import artifact, devices as board, networks
+from izhi.hardware import artifact, c, devices as board, networks
 from izhi.hardware.core import larger
 from izhi.hardware.devices.evaluation import Labels, evaluate, save_samples
 from izhi.hardware.networks import Inputs
@@ -149,6 +149,9 @@ def _quantize_one(
 def export_run(a: argparse.Namespace) -> None:
     at_least("samples", a.samples, 0)
     path = Path(a.folder)
+    if a.target == "c":
+        _export_c(a, path)
+        return
     made: artifact.Artifact[networks.HardwareNetwork]
     if a.target == "hls-ip":
         made = export_ip.artifact(path, a.dataset, a.build)
@@ -156,9 +159,7 @@ def export_run(a: argparse.Namespace) -> None:
         sizes = "-".join(map(str, (network.inputs, *network.sizes)))
         about = f"{sizes} in float32 for the FPGA IP, build {network.build}, T = {made.steps}"
     else:
-        for name in ("dataset", "build"):
-            if getattr(a, name) is not None:
-                raise SettingError(f"--{name} is of --target hls-ip only; leave it out")
+        _refuse_options_of_ip(a)
         made = export.artifact(path)
         about = f"{len(made.network.layers)} layers, T = {made.steps}"
     out = Path(a.out or (path.parent if path.is_file() else path) / "network.izhi")
@@ -172,6 +173,24 @@ def export_run(a: argparse.Namespace) -> None:
     size = out.stat().st_size
     print(f"{out}: {size:,} bytes, {about}")
     write_json(a.json, {"artifact": str(out), "bytes": size, "classes": list(made.classes)})
+
+
+def _export_c(a: argparse.Namespace, path: Path) -> None:
+    _refuse_options_of_ip(a)
+    if a.samples:
+        raise SettingError("--samples is of artifacts; the program has the artifact's golden samples, leave it out")
+    made = artifact.load_integers(path) if path.is_file() else export.artifact(path)
+    out = Path(a.out or (path.with_suffix("") if path.is_file() else path) / "c")
+    written = c.write(made, out)
+    print((out / "README.md").read_text())
+    print(f"files: {out}; check them: make -C {out}")
+    write_json(a.json, {"folder": str(out), "files": [file.name for file in written], "classes": list(made.classes)})
+
+
+def _refuse_options_of_ip(a: argparse.Namespace) -> None:
+    for name in ("dataset", "build"):
+        if getattr(a, name) is not None:
+            raise SettingError(f"--{name} is of --target hls-ip only; leave it out")
 
 
 def _batches(made: artifact.Artifact[networks.HardwareNetwork], count: int) -> Iterator[tuple[Inputs, Labels]]:

@@ -226,11 +226,14 @@ def quantize(command: Command) -> None:
 
 
 def export_run(command: Command) -> None:
-    command.option("folder", "RUN", "quantised run; for hls-ip a float run, or a state_dict (.pt)")
-    command.option("--target", choices.TARGETS, "Izhi's core in integers, or FPGA IP in float32", default="core")
+    command.option(
+        "folder", "RUN", "quantised run; for c also an artifact; for hls-ip a float run, or a state_dict (.pt)"
+    )
+    about = "Izhi's core in integers, FPGA IP in float32, or C99 for microcontrollers"
+    command.option("--target", (*choices.TARGETS, "c"), about, default="core")
     command.option("--dataset", "NAME", "data set of the training [none]", "state_dict")
     command.option("--build", "NAME", "neuron, izhi or lif [izhi]", "state_dict")
-    command.option("--out", "FILE", "artifact [RUN/network.izhi]", "output")
+    command.option("--out", "FILE|DIR", "artifact [RUN/network.izhi], or folder of C files [RUN/c]", "output")
     command.option("--samples", "N", "encoded test samples for boards (samples.npz)", "output", default=0)
 
 

@@ -87,7 +87,7 @@ class IntegerArtifact(Artifact[IntegerNetwork]):
 
     about: ClassVar[str] = "a network in integers for Izhi's own core"
     numbers: ClassVar[str] = "integers"
-    devices: ClassVar[tuple[str, ...]] = ("emulator", "simulator", "pynq", "serial")
+    devices: ClassVar[tuple[str, ...]] = ("emulator", "simulator", "pynq", "serial", "c")
     device: ClassVar[str] = "emulator"
     execute = staticmethod(run_compiled)
     specification = staticmethod(run)

@@ -1,4 +1,4 @@
-"""Devices that run an artifact, behind one interface: integer model, simulated core, board, the FPGA IP.
+"""Devices that run an artifact, behind one interface: integer model, simulated core, board, C program, the FPGA IP.
 
     device = izhi.board.open("simulator", izhi.artifact.load("network.izhi"))
     scores = device.run(spikes).scores
@@ -21,6 +21,7 @@ from izhi.hardware.core.fit import larger
 from izhi.hardware.core.serial.frames import BAUD
 from izhi.hardware.core.shape import CoreShape, largest_input, shape_of, takes_pairs
 from izhi.hardware.core.simulated import SimulatedCore
+from izhi.hardware.devices.c import CDevice
 from izhi.hardware.devices.core import CoreDevice
 from izhi.hardware.devices.device import Counters, Device, Emulator, N, check_kind
 from izhi.hardware.devices.evaluation import (
@@ -41,7 +42,7 @@ def open(name: str, artifact: Artifact[N], **options: Any) -> Device[N]:
     """Open a device and load an artifact.
 
     Args:
-        name: ``"emulator"``, ``"simulator"``, ``"pynq"``, ``"serial"`` or ``"hls-ip"``.
+        name: ``"emulator"``, ``"simulator"``, ``"pynq"``, ``"serial"``, ``"c"`` or ``"hls-ip"``.
         artifact: the network, and its number of steps; ``artifact.devices`` are those that run it.
         folder: (simulator, pynq, serial) with core.json of ``izhi rtl``, and for pynq with izhi.bit and izhi.hwh;
             without it the simulated core is made for the artifact. (hls-ip) with the IP's bitstream and its .hwh;
@@ -54,8 +55,8 @@ def open(name: str, artifact: Artifact[N], **options: Any) -> Device[N]:
         baud: (serial) bits a second for which the design was built.
 
     Raises:
-        SettingError: for an unknown device or option, an artifact of the other kind, or a core without
-            room for the network.
+        SettingError: for an unknown device or option, an artifact of the other kind, a core without room for
+            the network, or no compiler.
         DeviceError: if the device does not exist or fails.
         SimulatorError: if a simulated core cannot be compiled.
     """
@@ -141,6 +142,7 @@ _OPENERS: Mapping[str, tuple[type[Device[Any]], Callable[..., Device[Any]]]] = {
     "simulator": (CoreDevice, _simulator),
     "pynq": (CoreDevice, _pynq),
     "serial": (CoreDevice, _serial),
+    "c": (CDevice, lambda artifact: CDevice()),
     "hls-ip": (IPDevice, _ip),
 }
 DEVICES = tuple(_OPENERS)
@@ -151,6 +153,6 @@ def _no_pynq(instead: str) -> DeviceError:
 
 
 __all__ = [
-    "DEVICES", "CoreDevice", "Counters", "Device", "DeviceEvaluation", "DeviceEvolution", "Emulator", "IPDevice",
-    "Reference", "evaluate", "load_samples", "open", "own_samples", "save_samples", "shape_for",
+    "DEVICES", "CDevice", "CoreDevice", "Counters", "Device", "DeviceEvaluation", "DeviceEvolution", "Emulator",
+    "IPDevice", "Reference", "evaluate", "load_samples", "open", "own_samples", "save_samples", "shape_for",
 ]  # fmt: skip

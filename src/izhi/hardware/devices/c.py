@@ -1,0 +1,100 @@
+"""The C program of a network as a device: compiled by the C compiler of this machine, and called sample by sample."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from izhi.errors import DeviceError, SettingError, ShapeError
+from izhi.hardware.c.network import CNetwork, arithmetic
+from izhi.hardware.devices.device import Counters, Device
+from izhi.hardware.fixed import IntegerNetwork, Outcome
+from izhi.hardware.fixed.network import check_input
+
+_RUN = """#include "network.h"
+
+void izhi_run(const uint8_t *x, uint32_t steps, uint32_t batch, int64_t *scores, uint8_t *const *spikes)
+{
+    for (uint32_t sample = 0; sample < batch; sample++) {
+        izhi_reset();
+        for (uint32_t t = 0; t < steps; t++, x += IZHI_INPUTS) {
+            izhi_step(x);
+            for (uint32_t layer = 0; layer < IZHI_LAYERS; layer++)
+                for (uint32_t j = 0; j < izhi_neurons(layer); j++)
+                    spikes[layer][(uint64_t)(sample * steps + t) * izhi_neurons(layer) + j] = izhi_spikes(layer)[j];
+        }
+        for (uint32_t j = 0; j < IZHI_CLASSES; j++)
+            scores[sample * IZHI_CLASSES + j] = izhi_scores()[j];
+    }
+}
+"""
+
+
+def c_compiler() -> str | None:
+    """``$CC``, or else cc, gcc or clang if one is installed."""
+    return os.environ.get("CC") or next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+
+
+class CDevice(Device[IntegerNetwork]):
+    """A network as C, compiled on this machine. New weights are compiled at the next run."""
+
+    name = "c"
+    remedy = "report it, with the compiler and its version"
+
+    def __init__(self) -> None:
+        self._library: ctypes.CDLL | None = None
+
+    def _load(self, network: IntegerNetwork, steps: int) -> None:
+        self._library = _compiled(CNetwork(network, steps))
+        self.clear()
+
+    def write_weights(self, layer: int, weight: NDArray[np.integer]) -> None:
+        self._network, self._library = self.network.with_weights(layer, weight), None
+
+    def run(self, inputs: NDArray[np.integer], *, sends_spikes: bool = False) -> Outcome:
+        network = self.network
+        check_input(network, inputs)
+        steps, batch, _ = inputs.shape
+        if steps > self._steps:
+            raise ShapeError(f"a sample has {steps} steps, but the program is compiled for {self._steps}")
+        if self._library is None:
+            self._library = _compiled(CNetwork(network, self._steps))
+        x = np.ascontiguousarray(inputs.transpose(1, 0, 2), np.uint8)
+        scores = np.zeros((batch, network.projections[-1].outputs), np.int64)
+        spikes = [np.zeros((batch, steps, layer.outputs), np.uint8) for layer in network.layers]
+        pointers = (ctypes.c_void_p * max(1, len(spikes)))(*(one.ctypes.data for one in spikes))
+        self._library.izhi_run(
+            ctypes.c_void_p(x.ctypes.data), ctypes.c_uint32(steps), ctypes.c_uint32(batch),
+            ctypes.c_void_p(scores.ctypes.data), pointers,
+        )  # fmt: skip
+        fired, c = sum(int(one.sum(dtype=np.int64)) for one in spikes), self.counters
+        events = (c.events or 0) + int(inputs.sum(dtype=np.int64))
+        self.counters = Counters(c.inferences + batch, events, c.spikes + fired)
+        return Outcome(scores, [one.transpose(1, 0, 2) for one in spikes] if sends_spikes else [])
+
+
+def _compiled(network: CNetwork) -> ctypes.CDLL:
+    compiler = c_compiler()
+    if compiler is None:
+        raise SettingError("no C compiler is installed, expected cc, gcc or clang; install one, or set CC")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        texts = {"arithmetic.h": arithmetic(), "network.h": network.header, "network.c": network.source, "run.c": _RUN}
+        for file, text in texts.items():
+            (folder / file).write_text(text)
+        command = [compiler, "-std=c99", "-O2", "-shared", "-fPIC", "network.c", "run.c", "-o", "network.so"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        if done.returncode:
+            last = (done.stderr.strip() or "without a message").splitlines()[-1]
+            raise DeviceError(f"{compiler} cannot compile the network: {last}")
+        return ctypes.CDLL(str(folder / "network.so"))
+
+
+__all__ = ["CDevice", "c_compiler"]
