@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 import torch
 
+import forking
 from izhi.calls import with_room
+from izhi.experiments import jobs
 
 # Tests run side by side: more threads than cores would make each other wait. Processes started by tests
 # read the variable.
@@ -48,6 +50,21 @@ def optimized_cores() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CXXFLAGS", "-O1")
         yield
+
+
+@pytest.fixture
+def preloaded_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of runs at once: the server of their processes trains a network before it forks."""
+    monkeypatch.setattr(jobs, "PRELOADED", ["preloaded"])
+    paths = (str(Path(__file__).parent), os.environ.get("PYTHONPATH", ""))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+
+
+@pytest.fixture
+def forked_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of Python processes, and of processes that start others: none of them imports torch anew."""
+    monkeypatch.setenv(forking.ADDRESS, forking.address())
+    monkeypatch.setattr(subprocess, "Popen", forking.ForkedPopen)
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,7 @@ def test_there_is_a_test_for_each():
     assert sorted(path.stem for path in SCRIPTS.glob("*.py")) == sorted(TESTED)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium is installed")
 def test_explorer():
     said = run("explorer", "--moves", 2)
@@ -64,6 +65,7 @@ def test_ablation_figure(tmp_path):
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_brf(real_data):
     if not Path(real_data, "brf").is_dir():
         pytest.skip("IZHI_DATA has no folder brf/ with published weights")
@@ -80,11 +82,13 @@ def test_event_orders_figure(tmp_path):
     assert (tmp_path / "orders.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_resonators_figure(tmp_path):
     run("resonators_figure", tmp_path / "resonators.png")
     assert (tmp_path / "resonators.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.usefixtures("forked_processes")
 @pytest.mark.parametrize(("name", "recordings"), [("nmnist", 600), ("shd", 82), ("stmnist", 56)])
 def test_full_size(name, recordings):
     table = run("full_size", name, "--shares", "0.01").splitlines()
@@ -93,6 +97,7 @@ def test_full_size(name, recordings):
     assert table[2].count("|") == table[0].count("|")
 
 
+@pytest.mark.slow
 def test_house():
     report = run("house").splitlines()
     counts = {line[:32].strip(): line[32:].strip() for line in report}
@@ -101,6 +106,7 @@ def test_house():
     assert int(counts["rooms"]) >= 3
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_other_libraries(tmp_path):
     """snnTorch's part; the other library is in the environment of tests/exchange, where the table is made."""
     random = np.random.default_rng(0)
@@ -117,11 +123,15 @@ def test_other_libraries(tmp_path):
         assert arrays["spikes"].shape == (25, 8, 10)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("forked_processes")
 def test_own_neurons():
     printed = run("own_neurons", "--turns", "2", "--steps", "2", "--neurons", "parametric_lif").splitlines()
     assert re.fullmatch(r"T = +2  parametric_lif .* ms, loop +[\d.]+ ms: [\d.]+ \([\d.]+ … [\d.]+\) times", printed[-1])
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("forked_processes")
 def test_own_neurons_on_core():
     table = run("own_neurons_on_core", "--dataset", "iris", "--hidden", "8", "--epochs", "1", "--samples", "2",
                 "--seeds", "0", "--neurons", "two_compartment_lif").splitlines()  # fmt: skip
@@ -130,6 +140,7 @@ def test_own_neurons_on_core():
     )
 
 
+@pytest.mark.usefixtures("forked_processes")
 @pytest.mark.parametrize("kernel", ["auto", "reference"])
 def test_snntorch_loop(kernel):
     table = run("snntorch_loop", "--sizes", "4x6,2x3", "--turns", "2", "--steps", "3", "--threads", "1",
@@ -140,7 +151,7 @@ def test_snntorch_loop(kernel):
         assert line.count("|") == table[0].count("|")
 
 
-@pytest.mark.usefixtures("real_data")
+@pytest.mark.usefixtures("real_data", "forked_processes")
 def test_snntorch_tutorials():
     table = run(
         "snntorch_tutorials", "--samples", "64", "--neurons", "Leaky,Izhikevich,normalized", "--held-out", "0.1"
@@ -151,6 +162,7 @@ def test_snntorch_tutorials():
     assert all(0 <= float(line.split(" | ")[2]) <= 100 for line in table[2:])
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_state_quant(tmp_path):
     """Coded by latency, samples do not depend on a seed: snnTorch must find izhi's own accuracy."""
     out, result = tmp_path / "lif", tmp_path / "lif.json"
@@ -170,6 +182,7 @@ def test_state_quant(tmp_path):
     assert len(levels) == 2
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_turns():
     root = SCRIPTS.parent
     printed = run("turns", root, "--contenders", "Izhi LIF", "--turns", "2", "--steps", "2", "--threads", "1")
@@ -183,12 +196,14 @@ def test_turns():
         assert low <= middle <= high
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_turns_needs_another_tree(tmp_path):
     done = subprocess.run([sys.executable, SCRIPTS / "turns.py", tmp_path], capture_output=True, text=True)
     assert done.returncode == 2
     assert "no folder with src/izhi" in done.stderr
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_turns_needs_a_hidden_layer():
     command = [sys.executable, SCRIPTS / "turns.py", SCRIPTS.parent, "--layers", "0"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -196,6 +211,7 @@ def test_turns_needs_a_hidden_layer():
     assert done.stderr.splitlines()[-1] == "turns.py: error: --layers 0: at least 1 is needed"
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_results_are_made_by_one_command_which_goes_on(tmp_path):
     pages, out = tmp_path / "pages", tmp_path / "out"
     pages.mkdir()

@@ -1,7 +1,6 @@
-"""The command line as a process: every command with good and with bad input."""
+"""The command line: every command with good and with bad input."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from commands import izhi
 from izhi.cli import main
 from izhi.experiments.settings import FIELDS, Mark, marked
 from izhi.training import checkpoint
@@ -28,11 +28,9 @@ FAST = [
 ]
 
 
-def izhi(*arguments, cwd, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "izhi", *map(str, arguments)],
-        capture_output=True, text=True, cwd=cwd, timeout=180, env={**os.environ, **environment},
-    )  # fmt: skip
+def izhi_process(*arguments, cwd):
+    command = [sys.executable, "-m", "izhi", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=180)
 
 
 def refused(capsys, *arguments):
@@ -50,7 +48,7 @@ def refused(capsys, *arguments):
 def trained(tmp_path_factory):
     """A small trained run; its folder."""
     where = tmp_path_factory.mktemp("cli")
-    done = izhi("train", *FAST, "--out", "run", "--json", "run.json", cwd=where)
+    done = izhi_process("train", *FAST, "--out", "run", "--json", "run.json", cwd=where)
     assert done.returncode == 0, done.stderr
     return where / "run"
 
@@ -204,7 +202,7 @@ def test_simulate_all(tmp_path):
 
 
 def test_data(real_data, tmp_path, capsys, monkeypatch):
-    listed = izhi("data", "list", cwd=tmp_path)
+    listed = izhi_process("data", "list", cwd=tmp_path)
     assert listed.returncode == 0
     assert re.search("^digits +embedded", listed.stdout, re.MULTILINE)
     assert re.search("^mnist +verified", listed.stdout, re.MULTILINE)
@@ -357,6 +355,7 @@ def test_a_run_folder_that_cannot_be_written(capsys, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_a_full_disk(tmp_path):
     """A limit on file sizes stands in for it: the checkpoint does not fit, what is there is whole."""
     script = (

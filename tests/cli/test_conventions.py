@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from commands import izhi
 from izhi import __main__, cli
 from izhi.version import __version__
 
@@ -34,7 +35,7 @@ def on_a_terminal(code, **environment):
     return written
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("forked_processes")
 @pytest.mark.parametrize(("colors", "codes"), [({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True)])
 def test_no_color_means_no_escape_codes(tmp_path, colors, codes):
     code = (
@@ -156,17 +157,7 @@ def test_warnings_are_one_line_each(tmp_path):
         "--precision",
         "64-true",
     ]
-    command = [
-        sys.executable,
-        "-m",
-        "izhi",
-        *words,
-        "--precision",
-        "64-true",
-        "--quiet",
-        "--out",
-        str(tmp_path / "run"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = izhi(*words, "--precision", "64-true", "--quiet", "--out", tmp_path / "run")
+    assert done.returncode == 0
     assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["warning"]
     assert "float64, not float32" in done.stderr

@@ -20,6 +20,9 @@ from izhi.network import Layer, Network
 QUICK = ["--epochs", "2", "--hidden", "24", "--batch-size", "64", "--steps", "10", "--kernel", "reference", "--quiet"]
 
 
+pytestmark = pytest.mark.usefixtures("forked_processes")
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A small network of LIF with hard reset on digits."""

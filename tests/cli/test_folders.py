@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import forking
 from izhi import files
 from izhi.cli import main
 from izhi.errors import RunFolderError, SettingError
@@ -24,10 +25,12 @@ def start():
     started = []
 
     def start(*words, cwd):
+        is_forked = subprocess.Popen is forking.ForkedPopen
         started.append(
             subprocess.Popen(
                 [sys.executable, "-m", "izhi", *words], cwd=cwd, text=True, stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                stderr=subprocess.PIPE,
+                preexec_fn=None if is_forked else lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         )  # fmt: skip
         return started[-1]
@@ -47,6 +50,7 @@ def refused(capsys, *words):
     return line
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_new_folders_differ_whoever_asks_at_the_same_time(tmp_path):
     code = "import sys; from pathlib import Path; from izhi import files; print(files.new_folder(Path('runs'), 'same'))"
     asked = [
@@ -147,6 +151,7 @@ def test_one_command_holds_a_folder(tmp_path, capsys):
     assert main(words) == 0
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_a_held_folder_is_free_when_its_process_is_killed(tmp_path):
     code = (
         "import time; from pathlib import Path; from izhi import files\n"
@@ -185,6 +190,7 @@ def test_a_folder_in_which_nothing_came_about_is_not_left(error, tmp_path):
     assert (tmp_path / "a" / "b" / "row").read_bytes() == b"1"
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_an_interrupt_says_how_to_go_on(tmp_path, start):
     process = start("train", *TINY, "--epochs", "100000", cwd=tmp_path)
     deadline = time.monotonic() + 120

@@ -16,7 +16,7 @@ from izhi.cli import main
 from izhi.experiments import jobs
 from izhi.experiments.run_folder import load
 
-pytestmark = pytest.mark.slow  # each process imports torch anew
+pytestmark = pytest.mark.usefixtures("preloaded_jobs", "forked_processes")
 
 TINY = ["--dataset", "iris", "--hidden", "8", "--steps", "4", "--quiet"]
 COMPARE = ["compare", *TINY, "--neurons", "lif,normalized", "--seeds", "0,1", "--epochs", "3"]
@@ -112,7 +112,7 @@ def test_an_interrupted_command_ends_all_its_processes_and_goes_on(compared, tmp
     longer = [*COMPARE[:-1], "4000", "--jobs", "2", "--out", str(out)]
     process = subprocess.Popen(
         [sys.executable, "-m", "izhi", *longer], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        start_new_session=True,
     )  # fmt: skip
     until = time.monotonic() + 120
     while len(list(out.rglob("metrics.csv"))) < 2 and time.monotonic() < until:

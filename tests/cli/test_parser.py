@@ -1,9 +1,12 @@
 """What the command line says before anything is loaded that answers."""
 
+import json
+import os
 import shlex
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -30,29 +33,49 @@ QUICK = [
 ]
 
 
-def loaded(words, modules, folder):
-    """Those of the modules that a command loads."""
-    code = (
-        "import sys; from izhi.cli import main\n"
-        "try: main(sys.argv[1:])\n"
-        "except SystemExit: pass\n"
-        f"print('loaded:', *(x for x in {modules!r} if x in sys.modules), file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, cwd=folder)
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith("loaded:"), done.stderr
-    return last.split()[1:]
+@pytest.fixture(scope="module")
+def modules_of(tmp_path_factory):
+    """Modules that are loaded after a command has run in a copy of a process that has read a command."""
+    code = """
+import contextlib, json, sys
+from forked import serve
+from izhi.cli import main
+from izhi.cli.parser import parser
+
+parser(whole=True).parse_args(["train", "--neuron", "lif"])
+assert not {"torch", "numba"} & {*sys.modules}
+
+def modules(line):
+    with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
+        main(json.loads(line))
+    return sorted(sys.modules)
+
+serve(modules, str)
+"""
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        text=True, cwd=tmp_path_factory.mktemp("commands"), env={**os.environ, "PYTHONPATH": paths},
+    ) as process:  # fmt: skip
+
+        def modules_of(words):
+            print(json.dumps(words), file=process.stdin, flush=True)
+            modules = json.loads(process.stdout.readline())
+            assert "izhi.cli.parser" in modules
+            return set(modules)
+
+        yield modules_of
 
 
 @pytest.mark.parametrize("words", QUICK, ids=" ".join)
-def test_an_answer_without_torch(words, tmp_path):
-    assert loaded(words, ["torch", "numba"], tmp_path) == []
+def test_an_answer_without_torch(words, modules_of):
+    assert not modules_of(words) & {"torch", "numba"}
 
 
 @pytest.mark.parametrize("words", [["data", "list", "iris"], ["simulate", "RS"]], ids=" ".join)
-def test_what_does_not_train_loads_nothing_for_it(words, tmp_path):
+def test_what_does_not_train_loads_nothing_for_it(words, modules_of):
     """Each of these takes a second or more."""
-    assert loaded(words, ["lightning_fabric", "torch._dynamo", "scipy.stats"], tmp_path) == []
+    assert not modules_of(words) & {"lightning_fabric", "torch._dynamo", "scipy.stats"}
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from combinations.commands import run, succeed
 from combinations.domains import LEFT_OUT, context, values
+from commands import run, succeed
 from izhi.experiments.settings import FIELDS
 from izhi.trust import trust
 

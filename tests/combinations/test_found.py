@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from combinations.commands import run, succeed
+from commands import run, succeed
 from izhi import LIF, quantization
 from izhi.errors import ArtifactError
 from izhi.network import Network

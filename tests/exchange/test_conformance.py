@@ -29,9 +29,10 @@ ROWS = [(name, False) for name in LIBRARIES] + [(name, True) for name, x in LIBR
 #: What the library's own networks of a case do after a spike, where its files do not say.
 RESETS = {"lif-zero": "zero", "conv": "zero"}
 
-pytestmark = pytest.mark.skipif(
-    PYTHON is None, reason="IZHI_NIR names no Python with the other libraries; make test makes one"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(PYTHON is None, reason="IZHI_NIR names no Python with the other libraries; make test makes one"),
+]
 
 
 class Libraries:

@@ -185,8 +185,9 @@ def samples(tmp_path_factory):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are copied")
-def test_thousands_of_damaged_files(samples, tmp_path):
-    cases = list(mutations(samples, 2000))
+@pytest.mark.parametrize("count", [200, pytest.param(2000, marks=pytest.mark.slow)])
+def test_damaged_files(samples, count, tmp_path):
+    cases = list(mutations(samples, count))
     path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     reader_ = subprocess.Popen(
         [sys.executable, Path(__file__).with_name("light_reader.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -207,7 +208,7 @@ def test_thousands_of_damaged_files(samples, tmp_path):
             assert "\n" not in problem
     reader_.stdin.close()
     assert reader_.wait() == 0
-    assert 200 < len(readable) < 1990, "some are damaged, and some sound"
+    assert 0.1 < len(readable) / count < 0.995, "some are damaged, and some sound"
 
     def made(packed):
         tree = hdf5.tree(packed).get("node")

@@ -111,6 +111,7 @@ def test_trials_never_see_the_test_samples(tmp_path, monkeypatch):
     assert len(seen[0].train) == len(whole.train)
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_two_processes_share_a_study(tmp_path):
     command = [sys.executable, "-m", "izhi", "tune", "--dataset", "iris", "--hidden", "8", "--epochs", "1",
                "--neurons", "lif", "--trials", "6", "--quiet", "--storage", str(tmp_path / "s.log")]  # fmt: skip
@@ -165,6 +166,7 @@ def trials_of(folder):
     return lines[lines.index("## Every trial") :]
 
 
+@pytest.mark.usefixtures("forked_processes")
 @pytest.mark.parametrize("number", [1, 3])
 def test_a_search_that_is_killed_goes_on_with_the_same_trials(tmp_path, number, capsys):
     kill_in_trial(tmp_path, number)

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 NUMBER = re.compile(r"(\d+) spikes?")
 
 

@@ -124,9 +124,7 @@ def test_it_listens_on_this_machine_alone(port):
 @contextmanager
 def started(*arguments, cwd):
     command = [sys.executable, "-m", "izhi", "explore", *arguments, "--no-browser"]
-    heeds = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # whoever starts the tests
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(command, text=True, cwd=cwd, **pipes, **heeds)
+    process = subprocess.Popen(command, text=True, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         yield process
     finally:
@@ -134,6 +132,7 @@ def started(*arguments, cwd):
         process.communicate()
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_the_command_says_where_it_is_and_ends_when_interrupted(runs):
     with started(str(runs), "--port", "0", cwd=runs) as process:
         line = process.stdout.readline()

@@ -31,6 +31,8 @@ from izhi.training import Listener, ProgressEvent, ignore_progress
 
 #: Seconds between two messages about steps.
 _PAUSE = 0.2
+#: Modules that the server of processes imports once for all of them.
+PRELOADED = ["izhi.experiments.run"]
 
 
 @dataclass(frozen=True)
@@ -158,9 +160,11 @@ def _execute_here(run: PlannedRun[Outcome], own_threads: int, prepare: Callable[
     return _execute(run, own_threads, prepare, _events.put)
 
 
-def _initialize(events: Any, lifeline: Connection) -> None:
+def _initialize(events: Any, lifeline: Connection, environment: dict[str, str]) -> None:
     global _events
     _events = events
+    os.environ.clear()  # those of an earlier command of the same first process
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
     atexit.register(os._exit, 0)  # as ``processes.end`` does; multiprocessing has done the rest by then
 
@@ -192,11 +196,16 @@ def _start_here(
 ) -> Iterator[list[Future[Outcome | IzhiError]]]:
     """Start processes of this machine, which end with this one, however it ends."""
     processes = min(runner.jobs or 1, len(planned))
-    spawn = multiprocessing.get_context("spawn")  # a fork would lack the threads of torch
-    events = spawn.Queue()
+    # A fork of this process would lack the threads of torch; the server has none. Windows has no server.
+    has_server = "forkserver" in multiprocessing.get_all_start_methods()
+    context: Any = multiprocessing.get_context("forkserver" if has_server else "spawn")
+    if has_server:
+        context.set_forkserver_preload(PRELOADED)
+    events = context.Queue()
     # The system closes our end of the pipe even if this process is killed; the others then end.
-    lifeline, ours = spawn.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(processes, mp_context=spawn, initializer=_initialize, initargs=(events, lifeline))
+    lifeline, ours = context.Pipe(duplex=False)
+    arguments = (events, lifeline, dict(os.environ))
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_initialize, initargs=arguments)
     try:
         with _receiving(runner.listener, events):
             with _interrupts_later():

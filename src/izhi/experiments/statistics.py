@@ -11,6 +11,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -212,7 +213,7 @@ def rank(accuracies: Mapping[str, Sequence[float]], tasks: Sequence[str]) -> Ran
         result = (0.0, 1.0) if tied else scipy.stats.friedmanchisquare(*table.T)
         friedman = float(result[0]), float(result[1])
     chosen = [(int(order[i]), int(order[j])) for i, j in combinations(range(variants), 2)]
-    p = [_wilcoxon(table[:, i] - table[:, j]) for i, j in chosen]
+    p = [_wilcoxon(tuple((table[:, i] - table[:, j]).round(12))) for i, j in chosen]
     pairs = [
         Pair(labels[i], labels[j], _over_tasks(of_tasks[:, i] - of_tasks[:, j]),
              _over_tasks(table[:, i] - table[:, j]), own, corrected)
@@ -228,12 +229,14 @@ def critical_difference(variants: int, tasks: int) -> float:
     return q * math.sqrt(variants * (variants + 1) / (6 * tasks))
 
 
-def _wilcoxon(differences: Floats) -> float:
-    """Two-sided p of the signed-rank test; ranks of zeros count half for either side, as Demšar has it."""
-    rounded = np.round(differences, 12)  # so that equal differences tie, whatever their last bits
-    if not rounded.any():
-        return 1.0
-    return float(scipy.stats.wilcoxon(rounded, zero_method="zsplit").pvalue)
+@cache  # a report ranks the same accuracies several times
+def _wilcoxon(differences: tuple[float, ...]) -> float:
+    """Two-sided p of the signed-rank test; ranks of zeros count half for either side, as Demšar has it.
+
+    Args:
+        differences: rounded, so that equal differences tie, whatever their last bits.
+    """
+    return float(scipy.stats.wilcoxon(differences, zero_method="zsplit").pvalue) if any(differences) else 1.0
 
 
 def _over_tasks(differences: Floats) -> tuple[float, float, float]:

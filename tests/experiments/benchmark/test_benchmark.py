@@ -16,6 +16,7 @@ from izhi.experiments.benchmark.runner import growth_figure, ratio_figure
 from izhi.experiments.benchmark.work import Work
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_table_figures_and_numbers(tmp_path, capsys):
     names = "Izhi normalized;snnTorch LIF;Norse LIF"
     options = ["--steps", "3,5", "--batch", "4", "--hidden", "6", "--rounds", "2", "--repeats", "2"]

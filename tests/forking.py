@@ -1,0 +1,90 @@
+"""Python processes that are forked from one that has imported torch, in place of those of ``subprocess``."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import inspect
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+#: Variable with the address of the server, for processes that start others.
+ADDRESS = "IZHI_FORKING_SERVER"
+_RealPopen = subprocess.Popen
+
+
+class ForkedPopen(_RealPopen):  # type: ignore[type-arg]
+    """As ``subprocess.Popen``; a command of this Python is forked from the server, any other is started as usual.
+
+    It has process, arguments, folder, variables, files and status of its own. SIGINT raises KeyboardInterrupt in it.
+    """
+
+    _its_status: int | None = None
+
+    def _execute_child(self, args: Any, *others: Any) -> None:
+        names = list(inspect.signature(_RealPopen._execute_child).parameters)[2:]
+        o = dict(zip(names, others, strict=True))
+        words = [os.fsdecode(word) for word in args] if isinstance(args, (list, tuple)) else []
+        is_usual = not (words and words[0] == sys.executable) or o["preexec_fn"] or o["pass_fds"]
+        if is_usual or words[1] == "-":
+            super()._execute_child(args, *others)
+            return
+        request = {
+            "words": words[1:],
+            "cwd": str(o["cwd"] or Path.cwd()),
+            "env": dict(os.environ if o["env"] is None else o["env"]),
+            "new_session": o["start_new_session"],
+        }
+        self._its_status, its = os.pipe()
+        files = [own if file == -1 else file for own, file in enumerate((o["p2cread"], o["c2pwrite"], o["errwrite"]))]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+            server.connect(address())
+            socket.send_fds(server, [json.dumps(request).encode()], [*files, its])
+            os.close(its)
+            self.pid = int(server.recv(64))
+        self._child_created = True
+        pipes = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+        self._close_pipe_fds(*(o[name] for name in pipes))  # type: ignore[attr-defined]
+
+    def _try_wait(self, wait_flags: int) -> tuple[int, int]:
+        if self._its_status is None:
+            return super()._try_wait(wait_flags)  # type: ignore[misc,no-any-return]
+        if not select.select([self._its_status], [], [], 0 if wait_flags else None)[0]:
+            return 0, 0
+        status = int(os.read(self._its_status, 64))
+        os.close(self._its_status)
+        self._its_status = None
+        return self.pid, status
+
+    def _internal_poll(self, *arguments: Any, **options: Any) -> int | None:
+        if self._its_status is None:
+            return super()._internal_poll(*arguments, **options)  # type: ignore[misc,no-any-return]
+        pid, status = self._try_wait(os.WNOHANG)
+        if pid:
+            self._handle_exitstatus(status)  # type: ignore[attr-defined]
+        return self.returncode
+
+
+@functools.cache
+def address() -> str:
+    """The socket of the server, which is started on the first call; it ends with this process."""
+    if ADDRESS in os.environ:
+        return os.environ[ADDRESS]
+    folder = tempfile.mkdtemp()
+    path = os.path.join(folder, "socket")
+    command = [sys.executable, Path(__file__).with_name("forking_server.py"), path]
+    server = _RealPopen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert server.stdin
+    assert server.stdout
+    if server.stdout.readline() != b"ready\n":
+        raise RuntimeError(f"the server of processes ended with status {server.wait()}")
+    atexit.register(server.wait)
+    atexit.register(server.stdin.close)
+    return path
