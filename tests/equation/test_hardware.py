@@ -19,7 +19,8 @@ from izhi.equation.integers import IntegerStep, integer_step
 from izhi.errors import ArtifactError, EquationError
 from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.core import description
+from izhi.hardware.core import compile, description, yosys
+from izhi.hardware.core.axi import AxiCore
 from izhi.hardware.core.compile import library
 from izhi.hardware.core.shape import shape_of
 from izhi.hardware.core.simulated import SimulatedCore
@@ -86,7 +87,7 @@ def by_name(model):
     return model.reset if isinstance(model, ResonatorWithReset) else model.function.__name__
 
 
-def quantised(model, seed=0, kernel="auto"):
+def quantised(model, seed=0, kernel="auto", width=16):
     """A quantised network of such neurons, and spikes for it; both layers fire."""
     torch.manual_seed(seed)
     network = Network([Linear(12, 9), model(learn=next(iter(model.parameters))), Linear(9, 5), model()]).eval()
@@ -96,7 +97,7 @@ def quantised(model, seed=0, kernel="auto"):
     for number, layer in enumerate(network.spiking):
         while network.record(spikes).spikes[number].mean() < 0.05:
             layer.connection.weight.data = 1.5 * layer.connection.weight + 0.02
-    formats = quantization.formats(network, spikes, 16)
+    formats = quantization.formats(network, spikes, width)
     return quantization.quantized(network, 6, formats).eval(), spikes
 
 
@@ -199,6 +200,18 @@ def test_the_core_computes_every_spike_and_state(model, tmp_path):
         own = states[states[:, 0] == number].reshape(BATCH, STEPS, layer.outputs, -1)
         count = len(layer.neuron.formats)
         assert np.array_equal(own[..., 2 : 2 + count].transpose(1, 3, 0, 2), expected.trace.states[number])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", range(8, 17, 2))
+@pytest.mark.parametrize("name", ["RS", "CH", "biological", "normalized", "resonator"])
+def test_no_wire_of_a_simulated_core_feeds_back(name, width, tmp_path):
+    network, _ = quantised(Preset(name), kernel="reference", width=width)
+    shape = shape_of(quantization.in_integers(network), STEPS, lanes=8, units=2)
+    (tmp_path / "core.il").write_text(yosys.rtlil_of(AxiCore(shape), "izhi"))
+    printed = yosys.run(f"read_rtlil core.il; {compile._PASSES}; write_cxxrtl core.cc", tmp_path)
+    assert "write_cxxrtl" in printed or "CXXRTL" in printed
+    assert "feedback" not in printed
 
 
 #: What a file may hold in place of a part of a step.

@@ -25,10 +25,11 @@ from izhi.hardware.core.shape import CoreShape, identity
 
 #: From Amaranth's netlist to one whose wires CXXRTL can order. A memory has one port that writes (see memories.h); a
 #: memory of a single word, whose address has no bits, becomes registers. CXXRTL orders whole nets, so a net driven by
-#: several cells is split. ``opt -full`` would make bits of a net copies of others, a false feedback loop.
+#: several cells is split. ``opt_expr`` would make bits of a net copies of others, a false feedback loop.
 _PASSES = (
-    "proc; flatten; opt; memory_collect; select -assert-none t:$mem_v2 r:WR_PORTS>1 %i;"
-    " memory_map t:$mem_v2 r:SIZE=1 %i; opt; splitnets -driver; opt_clean"
+    "proc -noopt; flatten; opt_merge; opt_muxtree; opt_reduce; opt_merge; opt_dff; opt_clean; memory_collect;"
+    " select -assert-none t:$mem_v2 r:WR_PORTS>1 %i; memory_map t:$mem_v2 r:SIZE=1 %i; opt_merge; opt_clean;"
+    " splitnets -driver; opt_clean"
 )
 #: Of the C++ compiler.
 _OPTIONS = ("-std=c++17", "-O2", "-DNDEBUG", "-shared", "-fPIC", "-w")
