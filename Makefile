@@ -1,8 +1,8 @@
 # make demo: set up .venv, then train LIF and both Izhikevich models on an embedded data set
 # make test: set up .venv, then run ruff, mypy and the tests of units, kernels, formats and commands
 # make test-all: every test, also those of notebooks, pages in a browser, simulated cores, mutants, proofs, and other
-#            libraries: PYNQ, and those that networks are exchanged with, each in an environment of its own (left out
-#            where they cannot be installed)
+#            libraries: PYNQ, those that networks are exchanged with, and the oldest versions of the dependencies, each
+#            in an environment of its own (left out where they cannot be installed)
 # make docs: set up .venv, then build the site of the documentation into build/docs, with no warning; notebooks are
 #            executed where their data are at hand (izhi data fetch mnist), and their outputs kept in build/notebooks:
 #            remove that folder to execute them again
@@ -16,6 +16,7 @@ PYTHON ?= python3
 VENV := .venv
 PYNQ := .venv-pynq
 NIR := .venv-nir
+OLDEST := .venv-oldest
 DIST := .venv-dist
 BIN := $(VENV)/bin
 EPOCHS := 30
@@ -52,6 +53,14 @@ $(NIR)/installed: tests/exchange/requirements.txt | $(VENV)/installed-tests
 			> $$($(NIR)/bin/python -c 'import site; print(site.getsitepackages()[0])')/izhi.pth \
 		&& $(NIR)/bin/python -m pip install --quiet --no-deps -r $< && touch $@
 
+# The lowest versions that pyproject.toml declares, which Python 3.10 to 3.12 have. torch is the newest, since its lowest
+# for Linux brings gigabytes of CUDA: NEWEST= (empty) installs that too.
+NEWEST := torch
+$(OLDEST)/installed: pyproject.toml tests/lowest_versions.py
+	-$(PYTHON) -m venv $(OLDEST) \
+		&& $(OLDEST)/bin/python tests/lowest_versions.py events nir quantize --newest $(NEWEST) > $(OLDEST)/versions.txt \
+		&& $(OLDEST)/bin/python -m pip install --quiet -r $(OLDEST)/versions.txt pytest hypothesis && touch $@
+
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Processes that tests start would compile Izhi's modules anew where none may be kept.
@@ -59,9 +68,10 @@ test test-all: export PYTHONDONTWRITEBYTECODE =
 test: lint
 	$(PYTEST) -m "not slow and not long"
 
-test-all: lint $(PYNQ)/installed $(NIR)/installed
+test-all: lint $(PYNQ)/installed $(NIR)/installed $(OLDEST)/installed
 	IZHI_PYNQ=$$(test -e $(PYNQ)/installed && echo $(CURDIR)/$(PYNQ)/bin/python) \
 	IZHI_NIR=$$(test -e $(NIR)/installed && echo $(CURDIR)/$(NIR)/bin/python) \
+	IZHI_OLDEST=$$(test -e $(OLDEST)/installed && echo $(CURDIR)/$(OLDEST)/bin/python) \
 		$(PYTEST)
 
 docs: $(VENV)/installed-tests
@@ -93,4 +103,4 @@ dist: $(DIST)/installed $(VENV)/installed-tests
 	IZHI_DIST=$(CURDIR)/dist $(BIN)/python -m pytest -m "slow or long" tests/test_release.py
 
 clean:
-	rm -rf $(VENV) $(PYNQ) $(NIR) $(DIST) .venv-bench build dist src/*.egg-info
+	rm -rf $(VENV) $(PYNQ) $(NIR) $(OLDEST) $(DIST) .venv-bench build dist src/*.egg-info

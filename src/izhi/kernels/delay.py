@@ -16,6 +16,7 @@ from izhi.errors import DivergenceError
 from izhi.kernels.cpu import delay as cpu
 from izhi.kernels.lazy import dense, materialize
 from izhi.kernels.products import product as multiply
+from izhi.kernels.tracing import is_traced, once_differentiable
 
 Weighed = TypeVar("Weighed")
 
@@ -27,8 +28,7 @@ def whole_steps(delays: Tensor, largest: int) -> Tensor:
         DivergenceError: for a delay that is not a number, which becomes an index far from there.
     """
     delays = delays.detach()
-    odd = delays.isnan()
-    if odd.any():
+    if not is_traced() and (odd := delays.isnan()).any():
         raise DivergenceError(
             f"{int(odd.sum())} of {delays.numel()} delays are not numbers; lower delay_rate, or load weights without"
         )
@@ -39,6 +39,26 @@ def _inward(g: Tensor, delays: Tensor, largest: int) -> Tensor:
     """The gradient of delays, but for what would carry them further out of 0 to D, where they would stay."""
     out = ((delays <= 0) & (g > 0)) | ((delays >= largest) & (g < 0))
     return g.masked_fill(out, 0)
+
+
+class _OnlyInward(torch.autograd.Function):
+    """Delays → zeros with the gradient of the delays as ``_inward`` limits it, also within compilers and torch.func."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(delays: Tensor, largest: int) -> Tensor:
+        return torch.zeros_like(delays)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        delays, ctx.largest = inputs
+        ctx.save_for_backward(delays)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:
+        (delays,) = ctx.saved_tensors
+        return _inward(g, delays, ctx.largest), None
 
 
 class _Delayed(torch.autograd.Function):
@@ -58,7 +78,7 @@ class _Delayed(torch.autograd.Function):
         return _moved(x, past, whole, 0)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
         x, past, delays, whole = ctx.saved_tensors
         largest = len(past) - 1
@@ -71,9 +91,7 @@ class _Delayed(torch.autograd.Function):
         arrives = ((steps >= 0) & (steps < length))[:, None, :]
         index = steps.clamp(0, length - 1)[:, None, :].expand(-1, x.shape[1], -1)
         grad_past, grad_x = (g.gather(0, index) * arrives).split([depth, length])
-        waits = (whole > 0).long()
-        slope = _moved(x, past, whole, 1) - _moved(x, past, whole - waits, 0)
-        grad = (g * slope / (1 + waits)).float().sum((0, 1))
+        grad = (g * _slope(x, past, whole)).float().sum((0, 1))
         return grad_x, grad_past, _inward(grad, delays, largest)
 
 
@@ -88,6 +106,12 @@ def _moved(x: Tensor, past: Tensor, whole: Tensor, more: int) -> Tensor:
     return all_steps.gather(0, steps[:, None, :].expand(-1, x.shape[1], -1))
 
 
+def _slope(x: Tensor, past: Tensor, whole: Tensor) -> Tensor:
+    """The derivative of delayed x with respect to the delays, see ``_Delayed``."""
+    waits = (whole > 0).long()
+    return (_moved(x, past, whole, 1) - _moved(x, past, whole - waits, 0)) / (1 + waits)
+
+
 def delayed(x: Tensor, past: Tensor, delays: Tensor) -> Tensor:
     """x (T, B, N) delayed by delays (N,), in steps, rounded and held within 0 and D; differentiable.
 
@@ -99,7 +123,11 @@ def delayed(x: Tensor, past: Tensor, delays: Tensor) -> Tensor:
     Raises:
         DivergenceError: for a delay that is not a number.
     """
-    return _Delayed.apply(materialize(x), past, delays)  # type: ignore[no-any-return, no-untyped-call]
+    if not is_traced():
+        return _Delayed.apply(materialize(x), past, delays)  # type: ignore[no-any-return, no-untyped-call]
+    whole = whole_steps(delays, len(past) - 1)
+    change: Tensor = _OnlyInward.apply(delays, len(past) - 1)  # type: ignore[no-untyped-call]
+    return _moved(x, past, whole, 0) + (_slope(x, past, whole).detach() * change).to(x.dtype)
 
 
 class _Placed(torch.autograd.Function):
@@ -118,14 +146,29 @@ class _Placed(torch.autograd.Function):
         return taps.scatter_(1, tap, weight[:, None]).flatten(1)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
         weight, delays, tap = ctx.saved_tensors
         g = g.view(len(weight), ctx.largest + 1, -1)
-        before, after = (tap - 1).clamp(min=0), (tap + 1).clamp(max=ctx.largest)
+        before, after = _beside(tap, ctx.largest)
         slope = (g.gather(1, after) - g.gather(1, before)) / (after - before)
         grad = _inward(weight * slope[:, 0], delays, ctx.largest)
         return g.gather(1, tap)[:, 0], grad, None
+
+
+def _beside(tap: Tensor, largest: int) -> tuple[Tensor, Tensor]:
+    """The taps before and after."""
+    return (tap - 1).clamp(min=0), (tap + 1).clamp(max=largest)
+
+
+def _placed(weight: Tensor, delays: Tensor, largest: int) -> Tensor:
+    """``_Placed`` in operations of torch."""
+    tap, change = whole_steps(delays, largest)[:, None], _OnlyInward.apply(delays, largest)  # type: ignore[no-untyped-call]
+    before, after = _beside(tap, largest)
+    moved = (weight.detach() * change)[:, None] / (after - before)
+    taps = torch.zeros_like(weight)[:, None].expand(-1, largest + 1, -1)
+    taps = taps.scatter(1, tap, weight[:, None])
+    return taps.scatter_add(1, after, moved).scatter_add(1, before, -moved).flatten(1)
 
 
 def delayed_product(
@@ -148,7 +191,8 @@ def delayed_product(
         DivergenceError: for a delay that is not a number.
     """
     steps = len(x) - largest
-    placed = _Placed.apply(weight.flatten(1), delays.flatten(1), largest)  # type: ignore[no-untyped-call]
+    place = _placed if is_traced() else _Placed.apply
+    placed = place(weight.flatten(1), delays.flatten(1), largest)
     placed = placed.view(len(weight), (largest + 1) * weight.shape[1], *weight.shape[2:])
     taps = [x[largest - k : largest - k + steps] for k in range(largest + 1)]
     return product(torch.cat(taps, dim=2), placed)

@@ -32,6 +32,7 @@ from izhi.kernels.plan import (
 from izhi.kernels.products import CountedSpikes, WeightedSpikes, gradient_of_spikes, weight_gradient
 from izhi.kernels.routes import NeuronChoice
 from izhi.kernels.synaptic_input import Memory, StepSettings, SynapticInput
+from izhi.kernels.tracing import once_differentiable
 
 
 class Device(Protocol):
@@ -92,7 +93,7 @@ class _Fused(torch.autograd.Function):
         return out.view(shape), state
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx: Any, grad_spikes: Tensor, grad_state: Tensor) -> Any:
         plan = ctx.plan
         kept, *saved = ctx.saved_tensors
@@ -143,7 +144,7 @@ class _FusedLayer(torch.autograd.Function):
         return BinarySpikes(fired, tuple(fired.shape)), last
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx: Any, grad_spikes: Tensor | None, grad_state: Tensor | None) -> Any:
         plan = ctx.plan
         currents, kept, *tensors = ctx.saved_tensors
@@ -195,7 +196,7 @@ class _FusedStep(torch.autograd.Function):
         return spikes, *(last[k].data for k in range(len(state)))
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx: Any, grad_spikes: Tensor, *grad_state: Tensor) -> Any:
         plan = ctx.plan
         current, coefficients, constants, *state = ctx.saved_tensors

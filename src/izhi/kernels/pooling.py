@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from izhi.kernels.cpu import pool as cpu
 from izhi.kernels.cpu.pool import MOST_IN_WINDOW, Kind
 from izhi.kernels.lazy import dense, materialize
-from izhi.kernels.tracing import is_traced
+from izhi.kernels.tracing import is_traced, once_differentiable
 
 _KINDS: dict[type[nn.Module], tuple[Kind, int]] = {
     nn.MaxPool1d: ("max", 1), nn.MaxPool2d: ("max", 2), nn.AvgPool1d: ("mean", 1), nn.AvgPool2d: ("mean", 2),
@@ -29,7 +29,7 @@ class _Pool(torch.autograd.Function):
         return out
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
         (place,) = ctx.saved_tensors
         return cpu.backward(dense(g).contiguous(), place, ctx.kind, ctx.kernel, ctx.shape), None, None

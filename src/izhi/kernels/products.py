@@ -25,7 +25,7 @@ from izhi.kernels.routes import (
     is_recording,
 )
 from izhi.kernels.synaptic_input import Synapse, SynapticInput
-from izhi.kernels.tracing import is_traced
+from izhi.kernels.tracing import is_traced, once_differentiable
 
 #: Outputs up to which gradients of spikes stay two factors.
 LOW_RANK_UP_TO = SMALL_OUTPUT
@@ -154,7 +154,7 @@ class _Product(torch.autograd.Function):
         return multiply_events(found, weight)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
         (weight,), of_weight, of_spikes = ctx.saved_tensors, None, None
         g = dense(g)

@@ -12,6 +12,9 @@ from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from izhi.errors import SettingError, ShapeError
 from izhi.kernels import Spikes, Synapse, SynapticInput, WeightedSpikes, is_repeated, note_convolution, once, product
@@ -35,6 +38,19 @@ _KINDS: dict[type[nn.Module], _Kind] = {
     nn.Conv1d: _Kind(("in_channels", "length"), "in_channels", nn.functional.conv1d),
     nn.Conv2d: _Kind(("in_channels", "height", "width"), "in_channels", nn.functional.conv2d),
 }
+
+
+#: Forward pre-hooks by which torch computes a weight from other parameters.
+_WEIGHT_HOOKS = (BasePruningMethod, SpectralNorm, WeightNorm)
+
+
+def weight_of(module: nn.Module) -> Tensor:
+    """The weight of a module that is not called itself, pruned or normalised as torch does at a call."""
+    for hook in module._forward_pre_hooks.values():
+        if isinstance(hook, _WEIGHT_HOOKS):
+            hook(module, ())
+    weight: Tensor = module.weight  # type: ignore[assignment]
+    return weight
 
 
 class Connection(nn.Module):
@@ -77,7 +93,7 @@ class Connection(nn.Module):
             raise SettingError(f"the weights are those of {name}, expected nn.Linear, nn.Conv1d or nn.Conv2d")
         if isinstance(weights.weight, nn.parameter.UninitializedParameter):
             raise SettingError(f"{name} has no weights yet; call it once with an input")
-        if weights._forward_hooks or weights._forward_pre_hooks:
+        if weights._forward_hooks or not all(isinstance(x, _WEIGHT_HOOKS) for x in weights._forward_pre_hooks.values()):
             raise SettingError(f"{name} has forward hooks, which a connection does not call; put them on the Layer")
         if getattr(weights, "padding_mode", "zeros") != "zeros":
             raise SettingError(f"padding_mode of {name} is {weights.padding_mode!r}, expected 'zeros'")
@@ -102,8 +118,20 @@ class Connection(nn.Module):
     @property
     def weight(self) -> Tensor:
         """(outputs, inputs), with the size of the kernel behind that of a convolution."""
-        weight: Tensor = self.input.weight
-        return weight
+        return weight_of(self.input)
+
+    def parameter(self) -> Tensor:
+        """The weight, to be changed in place.
+
+        Raises:
+            SettingError: for one that torch computes from other parameters.
+        """
+        if "weight" not in self.input._parameters:
+            raise SettingError(
+                f"the weights of {self.kind} are pruned or parametrized, expected a parameter; do this before, or make"
+                " them permanent by prune.remove or parametrize.remove_parametrizations"
+            )
+        return self.weight
 
     @property
     def inputs(self) -> int:
@@ -196,7 +224,7 @@ class Connection(nn.Module):
     def drive(self, current: Tensor, conductance: Tensor | None = None) -> SynapticInput:
         """The input of weighted spikes to the neurons, with bias, synapse and feedback."""
         bias, synapse = self._added()
-        feedback = None if self.feedback is None else self.feedback.weight
+        feedback = None if self.feedback is None else weight_of(self.feedback)
         if bias is not None and self.synapse is not None and self.synapse.filters_bias:
             current, bias = current + bias, None
         return SynapticInput(current, conductance, bias, synapse, feedback)

@@ -117,7 +117,7 @@ def _scale(layer: Layer, inputs: tuple[Any, ...], deviation: float, centred: boo
             drive, _ = layer.drive(arriving, None, *more)
         found = _deviation(neuron, drive, len(layer.connection.weight))
         factor = (deviation / found).clamp(1 / _LARGEST_CHANGE, _LARGEST_CHANGE)
-        weight = layer.connection.weight if norm is None else norm.weight
+        weight = layer.connection.parameter() if norm is None else norm.weight
         weight *= factor.view(-1, *[1] * (weight.dim() - 1))
         if bias is not None:
             bias *= factor

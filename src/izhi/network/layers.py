@@ -72,7 +72,7 @@ def folded(connection: Connection, norm: BatchNorm) -> Connection:
     whole = copy.deepcopy(connection)
     factor, lost = norm.folded()
     with torch.no_grad():
-        whole.weight.mul_(factor.view(-1, *[1] * (whole.weight.dim() - 1)))
+        whole.parameter().mul_(factor.view(-1, *[1] * (whole.weight.dim() - 1)))
         bias = torch.zeros(len(factor)) if whole.input.bias is None else whole.input.bias
         whole.input.bias = nn.Parameter(bias - lost)
     return whole

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from izhi.errors import DivergenceError, SettingError, ShapeError, shown
 from izhi.kernels import Spikes, SynapticInput
-from izhi.kernels.tracing import is_traced
+from izhi.kernels.tracing import is_traced, is_transformed
 from izhi.network.connections import Connection
 from izhi.network.initialization import CalibrationReport, calibrate
 from izhi.network.layers import BatchNorm, Layer, ModuleState
@@ -176,19 +176,33 @@ class Network(nn.Module):
         if not isinstance(before, NetworkState):
             raise SettingError(f"state is {shown(state)}, expected a NetworkState, as network(spikes) returns it")
         masks: dict[Layer, Tensor] = {}
-        if not self.keep_every or not torch.is_grad_enabled() or len(spikes) <= self.keep_every:
+        if not self.keep_every or not torch.is_grad_enabled() or len(spikes) <= self.keep_every or is_transformed():
             output, after = self._run(spikes, before, masks)
             self._check_states(after)
             return NetworkOutput(output, after)
         outputs = []
+        run = self._run if is_traced() else self._run_again()
         for chunk in spikes.split(self.keep_every):
             output, before = cast(
-                NetworkOutput,
-                checkpoint(self._run, chunk, before, masks, use_reentrant=False, preserve_rng_state=False),
+                NetworkOutput, checkpoint(run, chunk, before, masks, use_reentrant=False, preserve_rng_state=False)
             )
             outputs.append(output)
         self._check_states(before)
         return NetworkOutput(torch.cat(outputs), before)
+
+    def _run_again(self) -> Callable[..., NetworkOutput]:
+        """``_run``, which raises SettingError unless the parameters are those of now."""
+        parameters = list(self.parameters())
+
+        def run(*arguments: Any) -> NetworkOutput:
+            if any(x is not y for x, y in zip(self.parameters(), parameters, strict=True)):
+                raise SettingError(
+                    f"keep_every is {self.keep_every}, which computes steps again in the backward pass, but the call"
+                    " had other parameters, by torch.func.functional_call, expected keep_every=None there"
+                )
+            return self._run(*arguments)
+
+        return run
 
     def _check_states(self, after: NetworkState) -> None:
         """Raise DivergenceError for a layer whose state is not a number: it would look like one that is silent."""

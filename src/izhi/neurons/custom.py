@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -53,6 +53,7 @@ class CustomNeuron(NeuronLayer[NeuronState, Any]):
     def _configure(self, surrogate: SpikeGradient) -> None:
         self.model = model_of(self.spec.kind)
         self.settings = step_settings(self.model.equation, surrogate)
+        self._types = _types_of(self.kind)
         self.values = dict(zip(self.spec.names, self.spec.values, strict=True))
         self._learn(self.spec.learn, self.values.__getitem__)
 
@@ -70,15 +71,33 @@ class CustomNeuron(NeuronLayer[NeuronState, Any]):
         for name, value in self.learned.items():
             bounds = self.model.bounds.get(name)
             values[name] = value if bounds is None else clamp_straight_through(value, *bounds)
-        return _coefficients(self.model)(**values)
+        return self._types.coefficients(**values)
 
     def initial_state(self, current_t: Tensor) -> NeuronState:
         """The states before the first step of current, (B, *features)."""
         initial = self.model.initial
-        return state_of(self.kind, *(at_rest(current_t, initial.get(name, 0.0)) for name in self.model.states))
+        values = (at_rest(current_t, initial.get(name, 0.0)) for name in self.model.states)
+        state: NeuronState = self._types.state(*values, Memory())
+        return state
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={value:g}" for name, value in self.values.items())
+
+
+class _Types(NamedTuple):
+    """The NamedTuples of the parameters and states of a neuron, which exist before a compiler traces a call."""
+
+    kind: str
+    coefficients: Any
+    state: Any
+
+    def __reduce__(self) -> Any:
+        return _types_of, (self.kind,)
+
+
+def _types_of(kind: str) -> _Types:
+    model = model_of(kind)
+    return _Types(kind, _coefficients(model), _states(model))
 
 
 @cache
@@ -89,7 +108,7 @@ def _coefficients(model: NeuronModel) -> type[tuple[Any, ...]]:
 
 def state_of(kind: str, *values: Tensor, memory: Memory = Memory()) -> NeuronState:  # noqa: B008  (a constant)
     """A state of the neurons of a reference."""
-    state: NeuronState = _states(model_of(kind))(*values, memory)
+    state: NeuronState = _types_of(kind).state(*values, memory)
     return state
 
 

@@ -25,7 +25,7 @@ from izhi.errors import SettingError
 from izhi.kernels.ops import OpSet, Scalar
 from izhi.kernels.synaptic_input import SpikeGradient
 from izhi.kernels.torch_step import OPS, spike
-from izhi.kernels.tracing import is_traced
+from izhi.kernels.tracing import is_in_trace
 from izhi.spec import SurrogateSpec
 
 __all__ = [
@@ -46,16 +46,30 @@ __all__ = [
 
 
 class _Step(torch.autograd.Function):
+    """1 where x ≥ 0, with a surrogate derivative; also for torch.func, forward-mode autograd and second derivatives."""
+
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, surrogate: ClosedForm) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.surrogate = surrogate
+    def forward(x: Tensor, surrogate: ClosedForm) -> Tensor:
         return (x >= 0).to(x.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ClosedForm], output: Tensor) -> None:
+        x, ctx.surrogate = inputs
+        ctx.save_for_backward(x)
+        ctx.save_for_forward(x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
         return grad * ctx.surrogate.derivative(x), None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
+        (x,) = ctx.saved_tensors
+        slope: Tensor = ctx.surrogate.derivative(x)
+        return tangent * slope
 
 
 @dataclass(frozen=True)
@@ -69,7 +83,7 @@ class ClosedForm:
                 raise SettingError(f"surrogate {field.name} is {value!r}, expected a finite number above 0")
 
     def __call__(self, x: Tensor) -> Tensor:
-        if is_traced():  # in operations of torch alone
+        if torch.compiler.is_compiling() or is_in_trace():  # in operations of torch alone
             slope = self.derivative(x).detach() * x
             return (x >= 0).to(x.dtype) + (slope - slope.detach())
         return _Step.apply(x, self)  # type: ignore[no-untyped-call, no-any-return]

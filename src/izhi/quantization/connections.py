@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from izhi.errors import SettingError
 from izhi.kernels import Spikes, Synapse, SynapticInput, WeightedSpikes
 from izhi.kernels.torch_step import rounded
+from izhi.kernels.tracing import is_transformed
 from izhi.network.connections import Connection
 from izhi.network.delays import Delay
 from izhi.network.synapses import ConductanceSynapse
@@ -36,6 +37,15 @@ def _quantizer(weights: nn.Module, weight: Tensor, bits: int, per_neuron: bool) 
         layer.weight.copy_(weight)
         layer.quant_weight()  # computes the scale, which only then is a parameter
     return layer
+
+
+def _rounded_weight(layer: Any) -> Any:
+    """The weight of Brevitas' layer in integers and its scale."""
+    if is_transformed():
+        raise SettingError(
+            "the network is quantised by Brevitas, which torch.func cannot transform; use loss.backward()"
+        )
+    return layer.quant_weight()
 
 
 def _check_bits(bits: int) -> None:
@@ -81,12 +91,12 @@ class QuantizedConnection(Connection):
     @property
     def weight(self) -> Tensor:
         """Rounded weights as currents; recurrent weights are further columns."""
-        value: Tensor = self.input.quant_weight().value
+        value: Tensor = _rounded_weight(self.input).value
         return value
 
     def integers(self) -> tuple[Tensor, Tensor]:
         """Weights as integers, and their scale; differentiable."""
-        quantized = self.input.quant_weight()
+        quantized = _rounded_weight(self.input)
         scale = quantized.scale.reshape(-1)
         return rounded(quantized.value / quantized.scale, 1.0), scale
 
@@ -135,7 +145,7 @@ class QuantizedReadout(Connection):
 
     def integers(self) -> tuple[Tensor, Tensor, Tensor]:
         """Weights and bias as integers, and the power of two; differentiable."""
-        quantized = self.input.quant_weight()
+        quantized = _rounded_weight(self.input)
         whole = rounded(quantized.value / quantized.scale, 1.0)
         bias = torch.zeros(len(whole)) if self.bias is None else self.bias
         scale = quantized.scale * self.unit
