@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from test_c_programs import NETWORKS, an_artifact, sample
@@ -11,48 +12,60 @@ from test_c_programs import NETWORKS, an_artifact, sample
 from izhi.hardware import c
 
 HERE = Path(__file__).parent
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm")),
-        reason="gcc-arm-none-eabi and qemu-system-arm are not installed",
-    ),
-]
-#: Machine of QEMU, processor, bytes of flash and RAM.
+pytestmark = pytest.mark.slow
+
+
+class Machine(NamedTuple):
+    """A machine of QEMU: its command, the compiler for it, and where flash and RAM begin and how large they are."""
+
+    command: str
+    compiler: str
+    flash: tuple[int, int]
+    ram: tuple[int, int]
+
+
+ARM, RISC_V = "arm-none-eabi-gcc -mthumb -mcpu=", "riscv64-unknown-elf-gcc -mabi=ilp32 -march="
 MACHINES = {
-    "Cortex-M4": ("mps2-an386", "cortex-m4", 1 << 20, 1 << 18),
-    "Cortex-M0": ("microbit", "cortex-m0", 1 << 18, 1 << 14),
-}
+    "Cortex-M4": Machine(
+        "qemu-system-arm -M mps2-an386 -semihosting", f"{ARM}cortex-m4", (0, 1 << 20), (0x20000000, 1 << 18)
+    ),
+    "Cortex-M0": Machine(
+        "qemu-system-arm -M microbit -semihosting", f"{ARM}cortex-m0", (0, 1 << 18), (0x20000000, 1 << 14)
+    ),
+    "RV32": Machine(
+        "qemu-system-riscv32 -M virt -bios none", f"{RISC_V}rv32imac", (0x80000000, 1 << 20), (0x80100000, 1 << 18)
+    ),
+}  # fmt: skip
 
 
-def built(folder, machine):
-    """The program of a folder for a machine, and the bytes of its text and of its variables."""
-    name, processor, flash, ram = MACHINES[machine]
-    script = folder / "cortex_m.ld"
-    sizes = {"FLASH_SIZE": flash, "RAM_SIZE": ram}
-    script.write_text(re.sub("FLASH_SIZE|RAM_SIZE", lambda x: str(sizes[x[0]]), (HERE / script.name).read_text()))
-    program = folder / "program.elf"
-    flags = ["-std=c99", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-ffreestanding", "-nostdlib"]
-    sources = [folder / "network.c", folder / "golden.c", HERE / "cortex_m.c"]
-    command = ["arm-none-eabi-gcc", f"-mcpu={processor}", "-mthumb", *flags, f"-I{folder}", *sources, "-T", script]
-    subprocess.run([*command, "-o", program, "-lgcc"], check=True)
-    return ["qemu-system-arm", "-M", name, "-nographic", "-semihosting", "-kernel", program]
+def outcome(folder, machine):
+    """The status with which the program of a folder ends: how many scores are wrong."""
+    command, compiler, flash, ram = MACHINES[machine]
+    for tool in (command.split()[0], compiler.split()[0]):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    numbers = dict(zip(("FLASH_BEGIN", "FLASH_SIZE", "RAM_BEGIN", "RAM_SIZE"), (*flash, *ram), strict=True))
+    script, program = folder / "bare_metal.ld", folder / "program.elf"
+    script.write_text(re.sub("|".join(numbers), lambda x: hex(numbers[x[0]]), (HERE / script.name).read_text()))
+    flags = ["-std=gnu99", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-ffreestanding", "-nostdlib"]
+    sources = [folder / "network.c", folder / "golden.c", HERE / "bare_metal.c"]
+    subprocess.run(
+        [*compiler.split(), *flags, f"-I{folder}", *sources, "-T", script, "-o", program, "-lgcc"], check=True
+    )
+    return subprocess.run([*command.split(), "-nographic", "-kernel", program], timeout=120).returncode
 
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_golden_samples_are_right(name, machine, tmp_path):
-    network, spikes = sample(name)
-    made = an_artifact(network, spikes)
-    c.write(made, tmp_path)
-    done = subprocess.run(built(tmp_path, machine), capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    c.write(an_artifact(*sample(name)), tmp_path)
+    assert outcome(tmp_path, machine) == 0
 
 
-def test_a_wrong_score_is_found(tmp_path):
-    network, spikes = sample("izhikevich")
-    made = an_artifact(network, spikes)
+@pytest.mark.parametrize("machine", MACHINES)
+def test_wrong_scores_are_counted(machine, tmp_path):
+    made = an_artifact(*sample("izhikevich"))
     made.test_scores[0, 0] += 1
     made.test_scores[2, 1] -= 1
     c.write(made, tmp_path)
-    assert subprocess.run(built(tmp_path, "Cortex-M4"), capture_output=True, timeout=120).returncode == 2
+    assert outcome(tmp_path, machine) == 2
