@@ -9,6 +9,7 @@ import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -122,3 +123,4 @@ if __name__ == "__main__":
         listener.listen(64)
         print("ready", flush=True)
         serve(listener)
+    shutil.rmtree(Path(sys.argv[1]).parent)

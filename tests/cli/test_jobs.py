@@ -45,6 +45,7 @@ def names(out):
 
 def assert_same(one, other):
     ours, theirs = numbers(one), numbers(other)
+    assert ours
     assert ours.keys() == theirs.keys()
     for run, (rows, weights) in ours.items():
         assert rows == theirs[run][0], run
@@ -115,7 +116,8 @@ def test_an_interrupted_command_ends_all_its_processes_and_goes_on(compared, tmp
         start_new_session=True,
     )  # fmt: skip
     until = time.monotonic() + 120
-    while len(list(out.rglob("metrics.csv"))) < 2 and time.monotonic() < until:
+    while min(len([*out.rglob(name)]) for name in ("metrics.csv", "checkpoint.pt")) < 2:
+        assert time.monotonic() < until
         time.sleep(0.05)
     if kind == signal.SIGINT:
         os.killpg(process.pid, kind)  # as a terminal does
@@ -126,7 +128,9 @@ def test_an_interrupted_command_ends_all_its_processes_and_goes_on(compared, tmp
         assert process.returncode == 130
         assert said.count("\n") == 1, said
         assert "--resume" in said
-    for run in numbers(out):
+    runs = numbers(out)
+    assert len(runs) >= 2
+    for run in runs:
         with files.holding(out / run):
             pass  # nobody writes it any more
     with files.holding(out):

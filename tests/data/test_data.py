@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from izhi import IzhiError, data
 from izhi.data import mnist
@@ -93,7 +93,16 @@ def test_a_truncated_idx_is_never_read(cut):
         mnist.parse_idx(raw[:cut], "x")
 
 
-@given(junk=st.binary(max_size=200))
+#: Sizes of one to three dimensions, and values that may be as many.
+HEADED = st.builds(
+    lambda sizes, values: struct.pack(f">HBB{len(sizes)}I", 0, 8, len(sizes), *sizes) + values,
+    st.lists(st.integers(0, 4), min_size=1, max_size=3),
+    st.binary(max_size=64),
+)
+
+
+@example(junk=idx(np.zeros((2, 3, 4), np.uint8)))
+@given(junk=st.binary(max_size=200) | HEADED)
 def test_junk_is_an_array_of_its_own_length_or_an_error(junk):
     try:
         array = mnist.parse_idx(junk, "x")

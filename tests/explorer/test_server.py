@@ -114,6 +114,9 @@ def test_a_socket_from_elsewhere_is_refused(port):
 
 
 def test_it_listens_on_this_machine_alone(port):
+    table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    listening = [local.split(":") for _, local, _, state, *_ in table if state == "0A"]
+    assert [address for address, own in listening if int(own, 16) == port] == ["0100007F"], "127.0.0.1"
     found = [a[4][0] for a in socket.getaddrinfo(socket.gethostname(), port, socket.AF_INET)]
     for address in {*found} - {"127.0.0.1"}:
         if not address.startswith("127."):

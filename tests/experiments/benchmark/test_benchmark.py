@@ -78,9 +78,14 @@ def test_neurons_of_snntorch_that_take_all_steps_at_once():
 @pytest.mark.parametrize("name", PEERS)
 def test_a_contender_that_is_not_installed_costs_only_itself(name):
     library = {"snnTorch": "snntorch", "SpikingJelly": "spikingjelly"}.get(name.split()[0], name.split()[0].lower())
+    work = Work(steps=2, batch=2, inputs=4, hidden=3, classes=2)
     if importlib.util.find_spec(library) is None:
         with pytest.raises(ImportError):
-            PEERS[name](Work())
+            PEERS[name](work)
+    else:
+        steps, (values, labels) = PEERS[name](work), work.samples()
+        steps.train(values, labels)
+        steps.infer(values)
 
 
 @pytest.mark.parametrize(
