@@ -39,9 +39,7 @@ def test_it_is_forked_from_a_process_that_has_imported_torch_and_forks_others():
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_signals_end_it(number):
-    code = (
-        "import sys, time\nprint('started', flush=True)\ntry: time.sleep(60)\nexcept KeyboardInterrupt: sys.exit(9)"
-    )
+    code = "import sys, time\nprint('started', flush=True)\ntry: time.sleep(60)\nexcept KeyboardInterrupt: sys.exit(9)"
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert isinstance(process, forking.ForkedPopen)

@@ -20,9 +20,6 @@ from izhi.network import Layer, Network
 QUICK = ["--epochs", "2", "--hidden", "24", "--batch-size", "64", "--steps", "10", "--kernel", "reference", "--quiet"]
 
 
-pytestmark = pytest.mark.usefixtures("forked_processes")
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A small network of LIF with hard reset on digits."""
@@ -154,6 +151,7 @@ def test_a_network_of_convolutions_becomes_a_run(tmp_path, capsys):
     )
 
 
+@pytest.mark.usefixtures("forked_processes")
 def test_without_the_extra_a_line_says_what_to_install(tmp_path):
     words = ["nir", "import", "network.nir", "--out", str(tmp_path / "run")]
     program = f"import sys; sys.modules['nir'] = None; from izhi import cli; sys.exit(cli.main({words!r}))"

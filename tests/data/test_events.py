@@ -22,8 +22,6 @@ from izhi.errors import DataError, SettingError
 from izhi.experiments import tuning
 from izhi.network import encoding
 
-pytestmark = pytest.mark.usefixtures("forked_processes")
-
 
 def nmnist_bytes(times, x, y, p):
     times, x, y, p = (np.asarray(a, np.int64) for a in (times, x, y, p))

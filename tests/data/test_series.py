@@ -21,8 +21,6 @@ from izhi.data import Dataset, SeriesSamples, download, smartwatch, ts, ucr
 from izhi.errors import DataError, SettingError
 from izhi.hardware import artifact
 
-pytestmark = pytest.mark.usefixtures("forked_processes")
-
 HEAD = "# about\n@problemName own\n@timeStamps false\n@classLabel true slow fast\n@data\n"
 
 

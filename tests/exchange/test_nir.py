@@ -16,8 +16,6 @@ from izhi.errors import ExchangeError, LossWarning
 from izhi.network import BatchNorm, Layer, Network, Residual
 from izhi.network.builder import describe
 
-pytestmark = pytest.mark.usefixtures("forked_processes")
-
 DT = 1e-4
 
 
