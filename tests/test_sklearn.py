@@ -15,6 +15,9 @@ from izhi.connections import Linear
 from izhi.network import Layer, Network
 from izhi.neurons import LIF
 from izhi.sklearn import SpikingClassifier
+from numpy_kernels import uncompiled
+
+__all__ = ["uncompiled"]  # for all tests here
 
 IRIS = load_iris(return_X_y=True)
 

@@ -20,6 +20,9 @@ from izhi.errors import SilentLayerWarning
 from izhi.kernels import SynapticInput
 from izhi.snntorch import DEFAULT, SURROGATE, Izhikevich, RIzhikevich, reset
 from izhi.surrogate import ATan, ClosedForm, FastSigmoid
+from numpy_kernels import uncompiled
+
+__all__ = ["uncompiled"]  # for all tests here
 
 CURRENT = torch.rand(30, 2, 3) * 0.3
 
@@ -99,7 +102,7 @@ def test_mixed_with_leaky_in_one_network_trains():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.9 * losses[0]
-    assert all(p.grad is not None for p in network.parameters())
+    assert all(p.grad.any() for p in network.parameters())
 
 
 def test_reset_resets_this_network_and_no_other():
@@ -204,7 +207,7 @@ def test_trains_with_bptt_of_snntorch(kind, last):
     batches = [(x[k : k + 8].expand(12, 8, 3), y[k : k + 8]) for k in (0, 8, 16)]
     losses = [backprop.BPTT(network, batches, optimizer, ce_count_loss()).item() for _ in range(12)]
     assert losses[-1] < 0.9 * losses[0]
-    assert all(p.grad is not None for p in network.parameters())
+    assert all(p.grad.any() for p in network.parameters())
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -218,7 +221,11 @@ def test_truncated_training_of_snntorch(kind):
     batches = [(torch.rand(8, 3), torch.randint(0, 2, (8,))) for _ in range(2)]
     settings = {"num_steps": 6, "time_var": False}
     for train, more in ((backprop.TBPTT, {"K": 2}), (backprop.RTRL, {})):
+        before = [p.detach().clone() for p in network.parameters()]
         assert torch.isfinite(train(network, batches, optimizer, ce_count_loss(), **settings, **more))
+        for old, p in zip(before, network.parameters(), strict=True):
+            assert torch.isfinite(p).all()
+            assert not torch.equal(old, p)
 
 
 def by_hand(neuron, current, recurrent, gain):
@@ -285,7 +292,8 @@ def test_recurrence_beside_rleaky():
         spk, *state = ours(x, None, *state[1:]) if len(state) == 3 else ours(x, *state)
         state = [spk, *state]
         other = theirs(x, *other)
-    assert spk.shape == other[0].shape
+        assert spk.shape == other[0].shape
+    assert spk.any()
     assert isinstance(RIzhikevich(linear_features=5, init_hidden=True)(torch.rand(2, 5)), torch.Tensor)
     with pytest.raises(TypeError, match="`spk`, `mem`, `u` should not be passed"):
         RIzhikevich(linear_features=5, init_hidden=True)(torch.rand(2, 5), torch.zeros(2, 5))
@@ -429,6 +437,7 @@ def test_a_trace_can_be_saved_and_differentiated(tmp_path):
         spk, mem, _ = step(x, w, u)
         grads.append(torch.autograd.grad((spk + mem).sum(), w)[0])
     torch.testing.assert_close(*grads)
+    assert (grads[0] != 0).all()
 
 
 @pytest.mark.parametrize("kernel", ["auto", "reference"])
@@ -438,6 +447,7 @@ def test_gradients_by_torch_func(kernel):
     neuron.reset_mem()
     x = current.clone().requires_grad_()
     loop(neuron, x)[0].sum().backward()
+    assert x.grad[:-1].all()
     torch.testing.assert_close(found, x.grad)
     each = torch.vmap(torch.func.grad(lambda x: loop(neuron, x[:, None])[0].sum()), in_dims=1, out_dims=1)(current)
     torch.testing.assert_close(each, x.grad)

@@ -5,19 +5,24 @@ import math
 
 import pytest
 import torch
-from hypothesis import Phase, given, settings, strategies as st
+from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from izhi import LIF, Izhikevich, preset
 from izhi.kernels import Synapse, SynapticInput
 from izhi.spec import ORDERS
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None
-KERNELS = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed"))]
+CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed"))
+#: Compiled kernels take such inputs in ``test_plans.py``.
+KERNELS = pytest.mark.parametrize("kernel", ["numpy", CUDA], indirect=True)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 EXTREME = st.sampled_from([0.0, 0.5, -2.0, 30.0, *(s * x for x in (1e10, 1e19, 1e30, 3e38, math.inf) for s in (1, -1))])
 INPUTS = st.lists(st.lists(EXTREME | st.just(math.nan), min_size=3, max_size=3), min_size=1, max_size=5)
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of numpy, in Triton's interpreter
-few = settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.generate])
+few = settings(
+    max_examples=8, deadline=None, phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)  # fmt: skip
 
 
 def outcome(neuron, current, conductance, device, learns):
@@ -42,7 +47,7 @@ def check(make, kernel, *inputs, learns):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, equal_nan=True)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@KERNELS
 @pytest.mark.parametrize("order", ORDERS)
 @few
 @given(
@@ -54,7 +59,7 @@ def test_izhikevich(kernel, order, current, name, gain, learns, reset):
     check(lambda kernel: Izhikevich(p, gain=gain, kernel=kernel), kernel, current, None, learns=learns)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@KERNELS
 @pytest.mark.parametrize("reset", ["subtract", "soft", "zero", "value", "none"])
 @few
 @given(INPUTS, st.booleans(), st.booleans())
@@ -67,7 +72,7 @@ def test_lif(kernel, reset, current, delay, learns):
     check(make, kernel, current, None, learns=learns)
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@KERNELS
 @few
 @given(INPUTS, st.sampled_from([0.0, 1.0, 1e30, math.inf]), st.booleans())
 def test_behind_a_synapse(kernel, current, conductance, learns):

@@ -1,12 +1,19 @@
-"""Products and layers by the matrix unit: what dense products and kernels of neurons alone give, for any shape."""
+"""Products and layers by the matrix unit: what dense products and kernels of neurons alone give, for any shape.
+
+CPUs without one, and without AVX-512 BF16, multiply tiles as float32.
+"""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 import torch
-from hypothesis import example, given, settings, strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
+from llvmlite.binding import get_host_cpu_features
 from torch import Tensor, nn
 
 from izhi import LIF, Izhikevich
@@ -16,10 +23,7 @@ from izhi.network import BatchNorm, Layer, Network, Residual
 from izhi.network.connections import CONNECTIONS, AxonalDelay, Linear, SynapticDelay
 from spikes import spikes_of_some
 
-needs_unit = pytest.mark.skipif(
-    not matrix_unit.has_bf16_dot(), reason="this CPU multiplies no bfloat16 (AMX, AVX-512 BF16)"
-)
-quick = settings(deadline=None, max_examples=12)
+quick = settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 steps, batches, widths = st.integers(1, 70), st.integers(1, 9), st.integers(1, 100)
 #: Largest difference of what is rounded to bfloat16, relative to the largest number.
 ROUNDING = 2.0**-8
@@ -33,7 +37,27 @@ def many_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@needs_unit
+@pytest.fixture(autouse=True)
+def tiles_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On every CPU."""
+    monkeypatch.setattr(matrix_unit, "has_bf16_dot", lambda: True)
+
+
+def test_tiles_are_the_same_without_instructions_for_bfloat16() -> None:
+    """As on a CPU that has none, which runs all tests of this module so."""
+    features = get_host_cpu_features()
+    lacking = [name for name in features if name.startswith(("amx", "avx512"))]
+    if not any(features[name] for name in lacking):
+        pytest.skip("this CPU has none")
+    features.update(dict.fromkeys(lacking, False))
+    environment = {**os.environ, "NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": features.flatten()}
+    names = "test_products_and_gradients or test_recurrence"
+    command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", names]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "2 passed" in done.stdout
+
+
 @quick
 @given(
     steps, batches, widths, st.integers(1, 150), st.sampled_from([0.0, 0.1, 0.6, 1.0]),
@@ -56,7 +80,7 @@ def test_products_and_gradients_are_those_of_dense_spikes(
     torch.testing.assert_close(gradient.double(), exact, rtol=1e-5, atol=1e-4)
 
 
-@needs_unit
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize(
     ("connection", "widths"), [("linear", (70, 40)), ("linear", (128, 64)), *((name, (96,)) for name in CONNECTIONS)]
 )
@@ -83,6 +107,7 @@ def test_a_network_learns_as_without_the_unit(
         return loss.item(), [p.grad for p in network.parameters() if p.grad is not None]
 
     with_unit = gradients()
+    assert all(x.any() for x in with_unit[1])
     monkeypatch.setattr(matrix_unit, "has_bf16_dot", lambda: False)
     without = gradients()
     if "recurrent" in connection:  # which is then in float32
@@ -93,7 +118,7 @@ def test_a_network_learns_as_without_the_unit(
         assert (one - other).norm() <= 0.02 * other.norm()
 
 
-@needs_unit
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize(
     "between", ["axonal delays", "delays", "pool", "dropout", "parts", "normalisation", "residual"]
 )
@@ -127,6 +152,8 @@ def test_what_stands_behind_bits_takes_them(between: str, monkeypatch: pytest.Mo
         return out, [p.grad for p in network.parameters() if p.grad is not None]
 
     one = gradients()
+    assert one[0].any()
+    assert all(x.any() for x in one[1])
     monkeypatch.setattr(matrix_unit, "has_bf16_dot", lambda: False)
     two = gradients()
     assert (one[0] != two[0]).float().mean() < 0.01
@@ -134,7 +161,6 @@ def test_what_stands_behind_bits_takes_them(between: str, monkeypatch: pytest.Mo
         assert (x - y).norm() <= 0.05 * y.norm() + 1e-6
 
 
-@needs_unit
 @quick
 @given(st.integers(1, 40), st.integers(1, 70), st.sampled_from([32, 64, 96]), st.booleans(), st.integers(0, 99))
 def test_recurrence_by_the_unit_is_that_of_single_steps(
@@ -155,6 +181,7 @@ def test_recurrence_by_the_unit_is_that_of_single_steps(
         return out, [own.grad, feedback.grad, *(p.grad for p in neuron.parameters() if p.grad is not None)]
 
     one = run()
+    assert all(x.any() for x in one[1]) or time == 1
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("izhi.kernels.cpu.FEEDBACK", None)
         two = run()
@@ -165,7 +192,6 @@ def test_recurrence_by_the_unit_is_that_of_single_steps(
         assert (one[0] != two[0]).float().mean() < 0.02
 
 
-@needs_unit
 def test_ways_are_said() -> None:
     spikes = PackedSpikes.pack(spikes_of_some((20, 6, 50), 0.5, 0.3, 2))
     network = Network([Layer(Linear(50, 24), LIF()), Layer(Linear(24, 10), LIF())])

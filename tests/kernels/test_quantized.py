@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from test_fused import DEVICE, KERNELS
+from test_fused import DEVICE, UNCOMPILED, quick
 
 from izhi import LIF, Izhikevich, kernels
 from izhi.hardware import fixed
@@ -112,8 +112,8 @@ def check(call, neuron, coefficients, total, multiplier, kernel, v, u, learned):
     return spikes
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-@settings(deadline=None, max_examples=8)
+@UNCOMPILED
+@settings(quick, max_examples=8)
 @given(
     st.sampled_from([8, 12, 16]),
     st.integers(-1, 2),
@@ -137,9 +137,9 @@ def test_izhikevich_is_the_integer_model(kernel, width, finer, seed, learned):
     assert spikes.any()
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@UNCOMPILED
 @pytest.mark.parametrize("reset", NEURONS_OF)
-@settings(deadline=None, max_examples=8)
+@settings(quick, max_examples=8)
 @given(st.sampled_from([6, 8, 16]), st.integers(0, 1000), st.sampled_from(LEARNED))
 def test_lif_is_the_integer_model(kernel, reset, width, seed, learned):
     random = np.random.default_rng(seed)

@@ -43,6 +43,7 @@ def test_products_say_which_way_they_go(spikes, outputs, way, why):
     assert re.search(why, found[0].reason)
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_a_network_says_which_way_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "_warned", set())  # of tests before this one
     layers = [

@@ -7,12 +7,13 @@ import ctypes
 import io
 import pickle
 from collections.abc import Callable, Iterator
+from itertools import product as product_of
 
 import numpy as np
 import pytest
 import torch
 import torch.utils.checkpoint
-from hypothesis import given, settings, strategies as st
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 from torch import Tensor, nn
 
 from izhi import LIF, Izhikevich, preset
@@ -28,11 +29,10 @@ from izhi.spec import ORDERS
 from izhi.training.evaluation import Activity
 from spikes import spikes_of_some
 
-needs_tiles = pytest.mark.skipif(
-    not matrix_unit.has_bf16_dot(), reason="this CPU multiplies no bfloat16 (AMX, AVX-512 BF16)"
-)
-FORMATS = [torch.float32, pytest.param(torch.bfloat16, marks=needs_tiles)]
-quick = settings(deadline=None, max_examples=12)
+FORMATS = [torch.float32, torch.bfloat16]
+#: Of neurons alone, with whom kernels of layers are compared.
+pytestmark = pytest.mark.usefixtures("uncompiled")
+quick = settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 steps, batches, widths = st.integers(1, 70), st.integers(1, 9), st.integers(1, 100)
 
 
@@ -42,6 +42,12 @@ def many_threads() -> Iterator[None]:
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def tiles_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On every CPU, as in ``test_matrix_unit.py``."""
+    monkeypatch.setattr(matrix_unit, "has_bf16_dot", lambda: True)
 
 
 def is_taken(spikes: PackedSpikes) -> bool:
@@ -80,19 +86,23 @@ REST = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("dtype", FORMATS)
-@pytest.mark.parametrize("plan", [*PLANS, *(pytest.param(x, marks=pytest.mark.long) for x in REST)])
+@pytest.mark.parametrize(
+    ("plan", "dtype"),
+    [
+        *((PLANS[k], FORMATS[k % 2]) for k in range(4)), (PLANS[0], torch.bfloat16),
+        *(pytest.param(*x, marks=pytest.mark.long) for x in product_of((*PLANS[1:], *REST), FORMATS)),
+    ],
+)  # fmt: skip
 @quick
 @given(steps, batches, widths, st.integers(64, 140), st.sampled_from([0.05, 0.4]), st.integers(0, 99))
 def test_a_layer_by_one_kernel_is_that_by_two(
-    dtype: torch.dtype, plan: tuple[str, str, bool, bool], time: int, batch: int, inputs: int, outputs: int,
+    plan: tuple[str, str, bool, bool], dtype: torch.dtype, time: int, batch: int, inputs: int, outputs: int,
     density: float, seed: int,
 ) -> None:  # fmt: skip
     kind, learn, synapse, biased = plan
     torch.manual_seed(seed)
     spikes = PackedSpikes.pack(spikes_of_some((time, batch, inputs), density, 0.3, seed, dtype, usual=0.3))
-    if not is_taken(spikes):
-        return
+    assume(is_taken(spikes))
     if kind in ORDERS:
         names = {"none": (), "gain": ("gain",), "all": ("a1", "a", "c", "d", "threshold", "gain")}[learn]
         parameters = preset("normalized").replace(order=kind)
@@ -119,8 +129,7 @@ def test_quantised_states_are_those_of_two_kernels(
 ) -> None:
     torch.manual_seed(seed)
     spikes = PackedSpikes.pack(spikes_of_some((time, batch, inputs), 0.4, 0.3, seed, torch.float32, usual=0.3))
-    if not is_taken(spikes):
-        return
+    assume(is_taken(spikes))
     formats = StateFormats(FixedPoint(16, 11), FixedPoint(16, 11))
     neuron: nn.Module = (
         QuantizedNeuron(Izhikevich(preset("normalized"), learn=("a1", "gain") if learn else ()), formats)
@@ -134,6 +143,7 @@ def are_equal(layer: Layer, spikes: PackedSpikes) -> None:
     """Whether one kernel gives what two do: spikes and states bit for bit, gradients but for the order of sums."""
     one, two = drives(layer, spikes, True), drives(layer, spikes, False)
     assert torch.equal(one[0], two[0])
+    assert any(x.any() for x in one[2])
     for x, y in zip(one[1], two[1], strict=True):
         assert torch.equal(x, y)
     for x, y in zip(one[2], two[2], strict=True):
@@ -156,7 +166,7 @@ def test_a_hidden_layer_by_one_kernel_is_that_by_two(
     pull = torch.linspace(-1, 1, time * batch * width).view(time, batch, width).to(dtype)
     mixed = torch.autocast("cpu", torch.bfloat16, dtype == torch.bfloat16)
 
-    def run(whole: bool) -> tuple[Tensor, list[Tensor]] | None:
+    def run(whole: bool) -> tuple[Tensor, list[Tensor]]:
         seen: list[Tensor] = []
         with pytest.MonkeyPatch.context() as patch, mixed:
             patch.setattr(routes, "WORTH_PACKING", 0)
@@ -165,8 +175,7 @@ def test_a_hidden_layer_by_one_kernel_is_that_by_two(
             before.register_hook(lambda g: seen.append(g * 1))
             drive = rows[1].connection.weigh(before)
             assert isinstance(drive, WeightedSpikes)
-            if drive.counted().choice.kernel == "dense" or width <= 16:
-                return None
+            assume(drive.counted().choice.kernel != "dense")
             drive = drive if whole else drive.multiplied(drive.counted())
             out, _ = rows[1].neuron(drive)
             assert isinstance(out, BinarySpikes) == whole
@@ -178,8 +187,6 @@ def test_a_hidden_layer_by_one_kernel_is_that_by_two(
         return out.float(), [*learned, *(x.float() for x in seen)]
 
     one, two = run(True), run(False)
-    if one is None or two is None:
-        return
     assert torch.equal(one[0], two[0])
     assert len(one[1]) == len(two[1])
     exact = dtype == torch.float32
@@ -196,6 +203,8 @@ def test_numbers_do_not_depend_on_threads(dtype: torch.dtype) -> None:
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
         found.append(drives(layer, spikes, True))
+    assert found[0][0].any()
+    assert found[0][2][0].any()
     for other in found[1:]:
         for x, y in zip((found[0][0], *found[0][1], *found[0][2]), (other[0], *other[1], *other[2]), strict=True):
             assert torch.equal(x, y)
@@ -381,7 +390,7 @@ def a_layers_spikes(learn: bool = False) -> tuple[Tensor, Tensor]:
         lambda x: copy.deepcopy(x),
         lambda x: saved(x),
         lambda x: torch.stack(list(x)),
-        lambda x: torch.tensor([[[x[t, b, n].item() for n in range(70)] for b in range(6)] for t in range(20)]),
+        lambda x: torch.tensor([[[x[t, b, n].item() for n in range(70)] for b in range(6)] for t in (0, 19)]),
         lambda x: x.clone(memory_format=torch.contiguous_format),
         lambda x: x.cpu(),
         lambda x: x.data,
@@ -397,7 +406,7 @@ def a_layers_spikes(learn: bool = False) -> tuple[Tensor, Tensor]:
 def test_bits_work_wherever_a_tensor_does(read: Callable[[Tensor], Tensor]) -> None:
     out, expected = a_layers_spikes()
     found = read(out)
-    assert torch.equal(found, expected)
+    assert torch.equal(found, expected if len(found) == 20 else expected[[0, 19]])
     assert torch.equal(out, expected)
 
 

@@ -67,6 +67,7 @@ def test_arrays_are_of_numpy_or_torch_in_any_precision():
     weights = random_weights(8, 2, 3)
     x = torch.rand(60, 2, 2)
     expected = resonators(**weights)(x)[0]
+    assert expected.any()
     for convert in (
         torch.from_numpy,
         lambda a: torch.nn.Parameter(torch.from_numpy(a).float()),
@@ -81,6 +82,7 @@ def test_given_arrays_are_copied():
     weights = {name: torch.from_numpy(x.astype(np.float32)) for name, x in random_weights(8, 2, 3).items()}
     network, x = resonators(**weights), torch.rand(60, 2, 2)
     expected = network(x)[0]
+    assert expected.any()
     for value in weights.values():
         value.zero_()
     assert torch.equal(network(x)[0], expected)
@@ -93,6 +95,7 @@ def test_descriptions_and_nir_files_hold_the_network(tmp_path):
     again = build(NetworkSpec.of_tables(spec.tables()))
     again.load_state_dict(network.state_dict())
     x = torch.rand(60, 4, 2)
+    assert network(x)[0].any()
     assert torch.equal(network(x)[0], again(x)[0])
     assert describe(again) == spec
     pytest.importorskip("nir")

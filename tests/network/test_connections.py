@@ -117,8 +117,9 @@ def test_neuron_types_fix_the_signs():
     synapse = ConductanceSynapse(inhibitory=0.2)
     for connection in (Linear(10, 4, synapse=synapse), Conv2d(10, 4, 3, synapse=synapse)):
         signed = synapse.signed(connection.weight)
-        assert (signed[:, :8] >= 0).all()
-        assert (signed[:, 8:] <= 0).all()
+        assert (signed[:, :8] > 0).all()
+        assert (signed[:, 8:] < 0).all()
+        assert torch.equal(signed.abs(), synapse.strength * connection.weight.abs())
 
 
 def test_reversal_potentials_agree_between_units():

@@ -51,7 +51,7 @@ def test_keeping_every_kth_state_changes_no_number(keep_every, readout):
     torch.testing.assert_close(parts.output, whole.output)
     for a, b in zip(whole.spikes, parts.spikes, strict=True):
         assert torch.equal(a, b)
-    assert whole.spikes[0].sum() > 0
+    assert all(x.any() for x in (*whole.spikes, *grads))
     torch.testing.assert_close(grads, other, rtol=1e-4, atol=1e-5)
 
 
@@ -80,6 +80,7 @@ def test_keeping_every_kth_state_saves_memory():
 def test_state_carries_on():
     network, spikes = make(), (torch.rand(40, 4, 8) < 0.4).float()
     whole = network(spikes)
+    assert whole.output.any()
     first = network(spikes[:13])
     second = network(spikes[13:], first.state)
     torch.testing.assert_close(torch.cat([first.output, second.output]), whole.output)

@@ -59,6 +59,7 @@ def test_descriptions_and_parameters():
     again = build(spec)
     again.load_state_dict(network.state_dict())
     spikes = (torch.rand(20, 2, 4) < 0.5).float()
+    assert network(spikes).output.any()
     assert torch.equal(again(spikes).output, network(spikes).output)
     tau = 1 / (1 - network.readout.synapse.decay)
     assert ((tau >= 10) & (tau <= 30)).all()

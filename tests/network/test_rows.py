@@ -74,6 +74,7 @@ def test_it_goes_on_from_its_state(network):
     network(x)  # running means
     network.eval()
     whole, first = network(x), network(x[:4])
+    assert whole.output.any()
     second = network(x[4:], first.state)
     assert torch.equal(whole.output, torch.cat([first.output, second.output]))
 
@@ -94,9 +95,11 @@ def test_copies_pickles_and_states_run_alike(network):
 
 def test_it_compiles():
     torch.manual_seed(0)
-    network = Network([Layer(Conv2d(1, 4, 3), LIF()), nn.AvgPool2d(2), nn.Flatten(), Layer(Linear(36, 3), LIF())])
+    row = [Layer(Conv2d(1, 4, 3), LIF(threshold=0.1)), nn.AvgPool2d(2), nn.Flatten()]
+    network = Network([*row, Layer(Linear(36, 3), LIF(threshold=0.1))])
     x = spikes_of(4, 2, 1, 8, 8)
     compiled = torch.compile(network, backend="eager", fullgraph=True)
+    assert network(x).output.any()
     assert torch.equal(compiled(x).output, network(x).output)
 
 
@@ -172,6 +175,7 @@ def test_a_residual_block_adds_spikes_or_currents():
     assert torch.equal(out, layer(x)[0] + x)
     added, _ = Residual([layer], add="currents")(x)
     drive = layer.connection(x)
+    assert added.any()
     assert torch.equal(added, layer.neuron(drive._replace(current=drive.current + x))[0])
 
 
@@ -182,6 +186,7 @@ def test_whoever_watches_sees_what_drives_each_layer(network):
     output = run_with_hooks(network, x, lambda layer, drive, spikes: seen.append((layer, drive, spikes)))
     assert torch.equal(output, network(x).output)
     assert [layer for layer, _, _ in seen] == network.spiking
+    assert all(spikes.any() for _, _, spikes in seen)
     for layer, drive, spikes in seen:
         assert torch.equal(layer.neuron(drive)[0], spikes)
 
@@ -320,6 +325,7 @@ def test_a_step_that_is_repeated_counts_as_often(layer, way):
         of_input, *gradients = torch.autograd.grad(out, [given, *learned], g)
         found.append((out, of_input.sum(0) if x.is_leaf else of_input, *gradients))
         assert not x.is_leaf or (of_input.abs().sum((1, 2)) > 0).sum() > 1, "each step has a gradient of its own"
+    assert found[0][0].any()
     for one, *others in zip(*found, strict=True):
         for other in others:
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)

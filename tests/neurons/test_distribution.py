@@ -142,7 +142,9 @@ def networks():
     yield Network([Layer(Linear(5, 7), izhi.LIF(izhi.spread(tau=(2, 100)), parameter_shape=7, learn="tau"))])
     yield Network([Layer(Linear(5, 7), izhi.LIF(izhi.spread(tau=(2, 100)), parameter_shape=7))])
     balanced = izhi.BalancedResonators(omega=(5, 90))
-    yield Network([Layer(Linear(5, 7), izhi.Izhikevich(balanced, parameter_shape=7, learn="b_offset"))])
+    weights = Linear(5, 7)
+    weights.weight.data.abs_().mul_(300)  # in the unit of b, a hundredth of v
+    yield Network([Layer(weights, izhi.Izhikevich(balanced, parameter_shape=7, learn="b_offset"))])
     window = Layer(Conv2d(1, 3, 2), izhi.Izhikevich("resonator", parameter_shape=(3, 1, 1)))
     yield Network([torch.nn.Unflatten(1, (1, 1, 5)), Layer(Conv2d(1, 3, (1, 2)), window.neuron)])
 
@@ -153,6 +155,7 @@ def test_descriptions_and_weights_make_the_same_network(network, tmp_path):
     again = build(NetworkSpec.of_tables(spec.tables()))
     again.load_state_dict(network.state_dict())
     x = (torch.rand(60, 4, 5) < 0.4).float()
+    assert network(x)[0].any()
     assert torch.equal(network(x)[0], again(x)[0])
     assert describe(again) == spec
     pytest.importorskip("nir")

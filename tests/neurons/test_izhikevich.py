@@ -281,7 +281,9 @@ def test_plain_gradient_is_that_of_finite_differences(order, monkeypatch):
     h = 1e-6
     with torch.no_grad():
         up, down = (smooth_loss(p, current, 1 + s, monkeypatch) for s in (h, -h))
-    assert gain.grad.item() == pytest.approx(((up - down) / (2 * h)).item(), rel=1e-6)
+    numeric = ((up - down) / (2 * h)).item()
+    assert abs(numeric) > 0.01
+    assert gain.grad.item() == pytest.approx(numeric, rel=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore::izhi.errors.SlowKernelWarning")
@@ -354,6 +356,7 @@ def test_state_goes_in_and_out(kernel, order):
     whole, end = neuron(current)
     first, middle = neuron(current[:17])
     second, last = neuron(current[17:], middle)
+    assert whole.any()
     assert torch.equal(whole, torch.cat([first, second]))
     assert torch.equal(end.v, last.v)
     assert torch.equal(end.u, last.u)
@@ -367,6 +370,7 @@ def test_step_is_one_step_of_forward():
     for current_t in current:
         spikes, state = neuron.step(current_t, state)
         steps.append(spikes)
+    assert whole.any()
     assert torch.equal(whole, torch.stack(steps))
 
 
@@ -382,7 +386,7 @@ def test_the_jacobian_limit_tames_the_upstroke():
 
     for kernel in ("reference", "cpu"):
         assert gradient(math.inf, kernel) > 2 * gradient(1.0, kernel)
-        assert gradient(1.0, kernel) < 25
+        assert 0 < gradient(1.0, kernel) < 25
 
 
 def test_surrogate_width_scales_with_the_model():
@@ -404,15 +408,17 @@ def test_any_snntorch_surrogate_works():
     functions = [
         surrogate.atan(), surrogate.fast_sigmoid(), surrogate.sigmoid(), surrogate.triangular(),
         surrogate.straight_through_estimator(), surrogate.spike_rate_escape(), surrogate.SSO(),
-        surrogate.SFS(), surrogate.heaviside(),
+        surrogate.SFS(B=-1), surrogate.heaviside(),
     ]  # fmt: skip
     hard = Izhikevich("normalized")(torch.full((12, 1, 2), 0.2))[0]
+    assert hard.any()
     for function in functions:
         current = torch.full((12, 1, 2), 0.2, requires_grad=True)
         spikes, _ = Izhikevich("normalized", surrogate=function)(current)
         assert torch.equal(spikes, hard)
         spikes.sum().backward()
         assert torch.isfinite(current.grad).all()
+        assert current.grad.any()
 
 
 def test_v_stays_within_its_limits():

@@ -62,6 +62,7 @@ def test_autocast_keeps_states_in_single_precision(pair):
             linear.zero_grad()
             spikes.float().sum().backward()
             assert linear.weight.grad.isfinite().all()
+            assert linear.weight.grad.any()
 
 
 def test_it_compiles_as_one_graph(pair):
@@ -69,6 +70,7 @@ def test_it_compiles_as_one_graph(pair):
     expected, state = looped(linear, neuron, X[:4])
     compiled = torch.compile(looped, backend="eager", fullgraph=True)
     spikes, same = compiled(linear, neuron, X[:4])
+    assert expected.any()
     assert torch.equal(spikes, expected)
     torch.testing.assert_close(same.v, state.v)
     whole = torch.compile(neuron, backend="eager", fullgraph=True)
@@ -79,6 +81,7 @@ def test_copies_and_pickles_go_on_alike(pair):
     linear, neuron = pair
     _, state = neuron(linear(X))
     expected, _ = neuron(linear(X), state)
+    assert expected.any()
     for other, last in (
         (copy.deepcopy(neuron), copy.deepcopy(state.detach())),
         (pickle.loads(pickle.dumps(neuron)), pickle.loads(pickle.dumps(state.detach()))),
@@ -91,6 +94,7 @@ def test_parts_of_a_batch_run_in_threads_as_data_parallel_has_them(pair):
     network = Network([*pair, nn.Linear(6, 3)])
     with torch.no_grad():
         expected, _ = network(X)
+        assert expected.any()
         assert torch.equal(nn.DataParallel(network, dim=1)(X).output, expected)
         replicas, parts = [network, copy.deepcopy(network)], X.split(2, dim=1)
         with ThreadPoolExecutor(2) as pool:
@@ -123,6 +127,7 @@ def test_truncated_backpropagation_ends_at_a_detached_state(pair):
     (through,) = torch.autograd.grad(second.square().sum(), v, retain_graph=True)
     assert through.any(), "gradients flow through a state that is passed on"
     truncated, _ = network(X[10:], state.detach())
+    assert second.any()
     assert torch.equal(truncated, second)
     with pytest.raises(RuntimeError, match="appears to not have been used"):
         torch.autograd.grad(truncated.square().sum(), v)

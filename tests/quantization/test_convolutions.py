@@ -123,7 +123,7 @@ def test_values_come_in_as_whole_numbers(make, options, neuron):
     ):
         assert np.array_equal(one.flatten(2).numpy(), two)
         assert np.array_equal(two, three)
-    assert any(spikes.any() for spikes in wanted.spikes)
+    assert all(spikes.any() for spikes in wanted.spikes)
 
 
 def test_rounding_changes_little_of_what_values_do():

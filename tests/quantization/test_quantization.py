@@ -208,6 +208,7 @@ def test_delays_that_an_optimiser_carried_too_far_are_those_that_act():
     whole = quantization.in_integers(rounded)
     assert whole.layers[0].delay[:2].tolist() == [0, 5]
     found = fast.run(whole, spikes.numpy().astype(np.uint8))
+    assert found.spikes[0].any()
     assert np.array_equal(found.spikes[0], out.spikes[0].numpy())
 
 
@@ -365,13 +366,15 @@ def test_trace(float_run, tmp_path, capsys):
     # v and u go from each step to the next as the specification says.
     layer = found.network.layers[0]
     v, u = layer.neuron.start(1)[:, :, 9]
-    p = layer.neuron
+    p, spikes = layer.neuron, 0
     for row in rows[rows["neuron"] == 9]:
         fired = v[0] >= p.threshold[9]
         assert row["spikes"] == fired
+        spikes += row["spikes"]
         if fired:
             assert (row["v"], row["u"]) == (p.c[9], u[0] + p.d[9])
         v, u = [row["v"]], [row["u"]]
+    assert spikes > 0
     assert (tmp_path / "t-9.png").read_bytes().startswith(b"\x89PNG")
     capsys.readouterr()
     for wrong, message in (
@@ -407,6 +410,7 @@ def test_the_artifact_is_the_network_on_every_spike(float_run, tmp_path):
         out = network.eval().record(spikes.float())
     whole = fixed.run(loaded.network, spikes.numpy().astype(np.uint8))
     for a, b in zip(whole.spikes, out.spikes, strict=True):
+        assert a.any()
         assert np.array_equal(a, b.numpy())
     assert samples.settings_of(loaded).data.dataset == "digits"
 

@@ -1,4 +1,7 @@
-"""A lane's step as functions that Numba compiles into the loops over time, written from its equation."""
+"""A lane's step as functions that Numba compiles into the loops over time, written from its equation.
+
+With the ops of another library, such as NumPy, the same statements run without a compiler.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,11 @@ from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
-from izhi.compiled import inlined
 from izhi.equation.emit import PYTHON, function, statements, tuple_of
 from izhi.equation.graph import Symbol, in_order
 from izhi.kernels.cpu.scalars import OPS
 from izhi.kernels.lane import differentiate, record, words_of
-from izhi.kernels.ops import Scalar
+from izhi.kernels.ops import OpSet, Scalar
 from izhi.kernels.plan import Constants, Plan
 
 
@@ -35,11 +37,8 @@ class LaneFunctions(NamedTuple):
     constants: Scalar
 
 
-_WORDS = words_of(OPS)
-
-
-def _function(name: str, arguments: str, lines: Iterable[str]) -> Scalar:
-    return inlined(function(name, arguments, lines, _WORDS))
+def _function(ops: OpSet, name: str, arguments: str, lines: Iterable[str]) -> Scalar:
+    return ops.inlined(function(name, arguments, lines, words_of(ops)))
 
 
 def _loaded(roots: Iterable[Symbol], places: dict[Symbol, str]) -> tuple[list[str], dict[Symbol, str]]:
@@ -49,8 +48,8 @@ def _loaded(roots: Iterable[Symbol], places: dict[Symbol, str]) -> tuple[list[st
 
 
 @cache
-def lane_functions(plan: Plan) -> LaneFunctions:
-    """The functions of a plan."""
+def lane_functions(plan: Plan, ops: OpSet = OPS) -> LaneFunctions:
+    """The functions of a plan, in the ops of a compiler or of an array library."""
     lane = record(plan.form)
     arriving = {lane.current: "current", lane.conductance: "conductance", lane.bias: "bias[i]"}
     fixed = {x: f"same[{k}]" if plan.shared else f"q[{k}, i]" for k, x in enumerate(lane.coefficients.values())}
@@ -61,19 +60,19 @@ def lane_functions(plan: Plan) -> LaneFunctions:
     lines, (*after, fires) = statements((*lane.after, lane.spike), PYTHON, names)
     stores = [f"z[{k}, i] = {x}" for k, x in enumerate(after)]
     step = _function(
-        "step", "z, q, same, current, conductance, bias, s, i", [*loads, *lines, *stores, f"return {fires}"]
+        ops, "step", "z, q, same, current, conductance, bias, s, i", [*loads, *lines, *stores, f"return {fires}"]
     )
     first = tuple_of(f"coefficients[{k}, 0]" for k in range(plan.rows))
     every = tuple_of(f"constants[{k}]" for k in range(len(Constants._fields)))
     return LaneFunctions(
         step,
-        _step_vjp(plan, {**arriving, **fixed}),
-        _function("shared", "coefficients", [f"return {first}"]),
-        _function("all_constants", "constants", [f"return {every}"]),
+        _step_vjp(plan, ops, {**arriving, **fixed}),
+        _function(ops, "shared", "coefficients", [f"return {first}"]),
+        _function(ops, "all_constants", "constants", [f"return {every}"]),
     )
 
 
-def _step_vjp(plan: Plan, places: dict[Symbol, str]) -> Scalar:
+def _step_vjp(plan: Plan, ops: OpSet, places: dict[Symbol, str]) -> Scalar:
     lane, g = record(plan.form), differentiate(plan)
     variable = lane.spike.graph.variable
     places = {
@@ -91,7 +90,7 @@ def _step_vjp(plan: Plan, places: dict[Symbol, str]) -> Scalar:
     if plan.quantized:
         stores.append("ahead[0, i] = before[0, i]")
     arguments = "before, ahead, gz, q, same, current, conductance, bias, g_spike, summed, bias_sum, s, i"
-    return _function("step_vjp", arguments, [*loads, *lines, *stores, f"return {current}, {conductance}"])
+    return _function(ops, "step_vjp", arguments, [*loads, *lines, *stores, f"return {current}, {conductance}"])
 
 
 __all__ = ["LaneFunctions", "lane_functions"]

@@ -5,8 +5,8 @@ adds 16 rows × 32 numbers times 32 × 16 to 16 × 16 sums in float32. The right
 row k is (m[2k, 0], m[2k + 1, 0], m[2k, 1], m[2k + 1, 1], …).
 
 On x86 CPUs with a matrix unit (AMX) tiles are its registers: kernels configure the unit when they begin, and release
-it when they end. On others that multiply pairs of bfloat16 in vectors (AVX-512 BF16) tiles are memory of the kernel,
-which the first-level cache holds.
+it when they end. On others tiles are memory of the kernel, which the first-level cache holds, and pairs of bfloat16
+are multiplied in vectors (AVX-512 BF16), or as float32 where the CPU has neither; only tests use the last.
 
 Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, chapter 18, and volume 2, VDPBF16PS.
 """
@@ -42,6 +42,7 @@ _I8, _I16, _I32, _I64 = (ir.IntType(n) for n in (8, 16, 32, 64))
 _BYTES = _I8.as_pointer()
 _HALVES = ir.VectorType(_I16, TILE_PAIRS)
 _SUMS = ir.VectorType(ir.FloatType(), TILE_ROWS)
+_WORDS = ir.VectorType(_I32, TILE_ROWS)
 #: Linux's request for a feature whose state is large, and the number of the tiles' data.
 _ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XTILEDATA = 158, 0x1023, 18
 #: Where a configuration has the rows of tile 0, in bytes; those of the others follow.
@@ -63,7 +64,7 @@ def has_unit() -> bool:
 
 @cache
 def has_bf16_dot() -> bool:
-    """Whether tiles are multiplied faster than one number after another, by a matrix unit or by vectors."""
+    """Whether tiles are multiplied faster than float32, by a matrix unit or by vectors."""
     return has_unit() or compiles_for(_VECTORS)
 
 
@@ -134,6 +135,18 @@ def _copy_rows(
     _for_rows(builder, count, copy)
 
 
+def _add_products(builder: IRBuilder, total: ir.Value, left: ir.Value, right: ir.Value) -> ir.Value:
+    """total + the products of 16 pairs of bfloat16, words of 32 bits: of the second numbers, then of the first."""
+    if compiles_for(_VECTORS):
+        kind = ir.FunctionType(_SUMS, [_SUMS, _PAIRS, _PAIRS])
+        multiply = builder.module.declare_intrinsic("llvm.x86.avx512bf16.dpbf16ps.512", (), kind)
+        return builder.call(multiply, [total, builder.bitcast(left, _PAIRS), builder.bitcast(right, _PAIRS)])
+    upper, places = ir.Constant(_WORDS, [0xFFFF0000] * TILE_ROWS), ir.Constant(_WORDS, [16] * TILE_ROWS)
+    second = [builder.bitcast(builder.and_(x, upper), _SUMS) for x in (left, right)]
+    first = [builder.bitcast(builder.shl(x, places), _SUMS) for x in (left, right)]
+    return builder.fadd(builder.fadd(total, builder.fmul(*second)), builder.fmul(*first))
+
+
 def _multiplier(module: ir.Module, rows: int) -> ir.Function:
     """A function of three tiles' addresses: so many rows of sums += left·right, the sums in registers."""
     address = [_I64] * 3
@@ -145,18 +158,16 @@ def _multiplier(module: ir.Module, rows: int) -> ir.Function:
     set.add(function.attributes, '"prefer-vector-width"="512"')
     builder = ir.IRBuilder(function.append_basic_block())
     sums, left, right = function.args
-    kind = ir.FunctionType(_SUMS, [_SUMS, _PAIRS, _PAIRS])
-    multiply = module.declare_intrinsic("llvm.x86.avx512bf16.dpbf16ps.512", (), kind)
-    undefined, nought = ir.Constant(ir.VectorType(_I32, 16), ir.Undefined), ir.Constant(_I32, 0)
+    undefined, nought = ir.Constant(_WORDS, ir.Undefined), ir.Constant(_I32, 0)
 
     def add_pair(k: ir.Value, *totals: ir.Value) -> tuple[Sequence[ir.Value], ir.Value]:
-        of_right = load_at(builder, _moved(builder, right, builder.mul(k, ir.Constant(_I64, 64))), _PAIRS, 64)
+        of_right = load_at(builder, _moved(builder, right, builder.mul(k, ir.Constant(_I64, 64))), _WORDS, 64)
         of_left = _moved(builder, left, builder.mul(k, ir.Constant(_I64, 4)))
         after = []
         for row, total in enumerate(totals):
             pair = builder.insert_element(undefined, load_at(builder, _moved(builder, of_left, 64 * row), _I32), nought)
             spread = builder.shuffle_vector(pair, undefined, ir.Constant(undefined.type, [0] * 16))
-            after.append(builder.call(multiply, [total, builder.bitcast(spread, _PAIRS), of_right]))
+            after.append(_add_products(builder, total, spread, of_right))
         following = builder.add(k, ir.Constant(_I64, 1))
         return (following, *after), builder.icmp_signed("<", following, ir.Constant(_I64, TILE_ROWS))
 
@@ -389,8 +400,25 @@ def pair_floats(builder: IRBuilder, size: int, first: ir.Value, second: ir.Value
 
 
 def _rounded(builder: IRBuilder, x: ir.Value) -> ir.Value:
-    """float32 → bfloat16, to the nearest, and to even."""
-    return builder.fptrunc(x, ir.VectorType(_BFloat(), x.type.count))
+    """float32 → bfloat16, as its bits, to the nearest, and to even."""
+    if compiles_for(_VECTORS):
+        rounded = builder.fptrunc(x, ir.VectorType(_BFloat(), x.type.count))
+        return builder.bitcast(rounded, ir.VectorType(_I16, x.type.count))
+    kind = ir.VectorType(_I32, x.type.count)
+    words, places, one, half = (
+        builder.bitcast(x, kind), *(ir.Constant(kind, [number] * x.type.count) for number in (16, 1, 0x7FFF)),
+    )  # fmt: skip
+    odd = builder.and_(builder.lshr(words, places), one)
+    nearest = builder.lshr(builder.add(words, builder.add(half, odd)), places)
+    return builder.trunc(nearest, ir.VectorType(_I16, x.type.count))
+
+
+def _widened(builder: IRBuilder, halves: ir.Value) -> ir.Value:
+    """bfloat16, as its bits, → float32."""
+    count = halves.type.count
+    words = builder.zext(halves, ir.VectorType(_I32, count))
+    places = ir.Constant(words.type, [16] * count)
+    return builder.bitcast(builder.shl(words, places), ir.VectorType(ir.FloatType(), count))
 
 
 @emitted(types.none, LITERAL, *[types.int64] * 2)
@@ -444,14 +472,13 @@ def round_and_widen(builder: IRBuilder, size: int, source: ir.Value, target: ir.
     x = load_at(builder, source, ir.VectorType(ir.FloatType(), size))
     rounded = _rounded(builder, x)
     builder.store(rounded, _at(builder, target, rounded.type), align=2)
-    builder.store(builder.fpext(rounded, x.type), _at(builder, back, x.type), align=4)
+    builder.store(_widened(builder, rounded), _at(builder, back, x.type), align=4)
 
 
 @emitted(types.none, LITERAL, *[types.int64] * 2)
 def widen_row(builder: IRBuilder, size: int, source: ir.Value, target: ir.Value) -> None:
     """So many numbers in bfloat16 at an address → as many float32 at another."""
-    x = load_at(builder, source, ir.VectorType(_BFloat(), size), align=2)
-    wide = builder.fpext(x, ir.VectorType(ir.FloatType(), size))
+    wide = _widened(builder, load_at(builder, source, ir.VectorType(_I16, size), align=2))
     builder.store(wide, _at(builder, target, wide.type), align=4)
 
 
