@@ -16,7 +16,6 @@ import torch
 
 import forking
 from izhi.calls import with_room
-from izhi.experiments import jobs
 
 # Tests run side by side: more threads than cores would make each other wait. Processes started by tests
 # read the variable.
@@ -24,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
 # Simulated cores are small here: compiling them takes longer than running them. -Og costs no more than -O0.
 os.environ.setdefault("CXXFLAGS", "-Og")
-if not torch.cuda.is_available():
+if not torch.cuda.is_available():  # before Triton is imported, as izhi.experiments does
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
@@ -55,7 +54,7 @@ def optimized_cores() -> Iterator[None]:
 @pytest.fixture
 def preloaded_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of runs at once: the server of their processes trains a network before it forks."""
-    monkeypatch.setattr(jobs, "PRELOADED", ["preloaded"])
+    monkeypatch.setattr("izhi.experiments.jobs.PRELOADED", ["preloaded"])
     paths = (str(Path(__file__).parent), os.environ.get("PYTHONPATH", ""))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
 

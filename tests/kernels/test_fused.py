@@ -265,7 +265,7 @@ def test_recurrent_layers(kernel, steps):
 @pytest.mark.parametrize("steps", [1, 7, 32, 33, 80])
 def test_recurrent_layers_learn(kernel, steps):
     torch.manual_seed(1)
-    drive = SynapticInput(torch.randn(steps, 3, 6) * 0.2, feedback=torch.randn(6, 6) * 0.3)
+    drive = SynapticInput(torch.randn(shape_for(kernel, (steps, 3, 6))) * 0.2, feedback=torch.randn(6, 6) * 0.3)
     learned = ("a2", "b1", "c", "d", "threshold")
     drive = drive._replace(bias=torch.randn(6) * 0.05)
     assert_same(lambda kernel: Izhikevich(parameter_shape=6, learn=learned, kernel=kernel), drive, kernel, 1e-4)

@@ -43,6 +43,7 @@ def tiles_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matrix_unit, "has_bf16_dot", lambda: True)
 
 
+@pytest.mark.slow
 def test_tiles_are_the_same_without_instructions_for_bfloat16() -> None:
     """As on a CPU that has none, which runs all tests of this module so."""
     features = get_host_cpu_features()

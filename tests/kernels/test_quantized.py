@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
-from test_fused import DEVICE, UNCOMPILED, quick
+from test_fused import DEVICE, UNCOMPILED, quick, shape_for
 
 from izhi import LIF, Izhikevich, kernels
 from izhi.hardware import fixed
@@ -124,7 +124,7 @@ def test_izhikevich_is_the_integer_model(kernel, width, finer, seed, learned):
     random = np.random.default_rng(seed)
     v, u = FixedPoint(width, width - 3), FixedPoint(width, width - 3 + finer)
     neuron, coefficients = izhikevich(random, v, u)
-    total = torch.from_numpy(random.integers(-30, 90, (STEPS, BATCH, N))).float()
+    total = torch.from_numpy(random.integers(-30, 90, shape_for(kernel, (STEPS, BATCH, N)))).float()
 
     def call(drive, p, start, kernel):
         s = dataclasses.replace(Izhikevich("normalized").settings, formats=formats(v, u))
@@ -145,7 +145,7 @@ def test_lif_is_the_integer_model(kernel, reset, width, seed, learned):
     random = np.random.default_rng(seed)
     v = FixedPoint(width, width - 3)
     neuron, coefficients = lif(random, v, reset)
-    total = torch.from_numpy(random.integers(-30, 90, (STEPS, BATCH, N))).float()
+    total = torch.from_numpy(random.integers(-30, 90, shape_for(kernel, (STEPS, BATCH, N)))).float()
 
     def call(drive, p, start, kernel):
         s = dataclasses.replace(LIF(reset=reset).settings, formats=formats(v, v))
