@@ -63,9 +63,19 @@ def test_from_training_to_integers(neuron, tmp_path):
     "file",
     [
         "network/test_torch_modules.py", "network/test_rows.py", "neurons/test_lif.py", "neurons/test_own_loop.py",
-        "quantization/test_convolutions.py", "exchange/test_nir.py", "experiments/test_settings.py",
+        "exchange/test_nir.py", "experiments/test_settings.py",
     ],
 )  # fmt: skip
 def test_tests_pass(file, tmp_path):
-    printed = run("-m", "pytest", "-q", "-p", "no:cacheprovider", ROOT / "tests" / file, cwd=tmp_path)
+    printed = run(
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not slow and not long",
+        ROOT / "tests" / file,
+        cwd=tmp_path,
+    )
     assert re.search(r"\d+ passed", printed)
