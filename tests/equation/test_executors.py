@@ -57,6 +57,7 @@ def test_random_steps_are_those_of_autograd(of_v, of_w, of_spike, seed):
     check_gradients(neuron_of(of_v, of_w, of_spike), ("cpu",), 12, seed)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of numpy, in Triton's interpreter
 @settings(deadline=None, max_examples=8)
 @given(EXPRESSIONS, EXPRESSIONS, EXPRESSIONS, st.integers(0, 100))

@@ -28,6 +28,7 @@ from spikes import spikes_of_some
 
 if not importlib.util.find_spec("triton"):
     pytest.skip("Triton is not installed", allow_module_level=True)
+pytestmark = pytest.mark.slow
 
 from izhi.kernels import cuda
 from izhi.kernels.cuda import events as on_gpu

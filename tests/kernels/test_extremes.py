@@ -12,7 +12,9 @@ from izhi.kernels import Synapse, SynapticInput
 from izhi.spec import ORDERS
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None
-CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed"))
+CUDA = pytest.param(
+    "cuda", marks=[pytest.mark.slow, pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed")]
+)
 #: Compiled kernels take such inputs in ``test_plans.py``.
 KERNELS = pytest.mark.parametrize("kernel", ["numpy", CUDA], indirect=True)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

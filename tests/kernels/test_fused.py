@@ -26,7 +26,7 @@ HAS_TRITON = importlib.util.find_spec("triton") is not None
 needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed")
 KERNELS = [
     pytest.param("cpu"),
-    pytest.param("cuda", marks=needs_triton),
+    pytest.param("cuda", marks=[needs_triton, pytest.mark.slow]),  # interpreted where there is no GPU
 ]
 #: For tests of a step's arithmetic: what Numba would compile for each plan NumPy computes, see ``test_plans.py``.
 UNCOMPILED = pytest.mark.parametrize("kernel", ["numpy", KERNELS[1]], indirect=True)
@@ -522,6 +522,7 @@ def test_kernels_in_several_threads_beside_torch(two_threads):
     assert all(torch.equal(result, expected) for result in results)
 
 
+@pytest.mark.slow
 @needs_triton
 def test_triton_kernels_compile_for_a_gpu():
     """To assembly for compute capability 8.0, which needs no GPU."""

@@ -98,7 +98,7 @@ def test_a_network_learns_as_without_the_unit(
         rows, before = [], 200
         for width in (*widths, 10):
             linear = Linear(before, width, synapse=None if synapse is None else synapse(5.0), recurrent=recurrent)
-            rows.append(Layer(linear, LIF()))
+            rows.append(Layer(linear, LIF(threshold=0.03 if "conductance" in connection else 1.0)))
             before = width
         network = Network(rows)
         with torch.autocast("cpu", torch.bfloat16):

@@ -37,6 +37,7 @@ def test_table_figures_and_numbers(tmp_path, capsys):
     assert {p.name for p in out.iterdir()} == {"bench.json", "bench.md", "speed.png"}
 
 
+@pytest.mark.slow
 def test_convolutional_networks(tmp_path, capsys):
     names = "Izhi normalized;layers without neurons, fp32;snnTorch LIF"
     options = ["--steps", "2", "--batch", "2", "--rounds", "1", "--repeats", "1", "--threads", "1"]

@@ -209,6 +209,7 @@ def test_what_evolution_cannot_do_is_one_line(options, message, tmp_path, capsys
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_processes_share_a_population_and_know_its_generation():
     """A Ray cluster of two processes on this machine."""
     import ray
