@@ -28,11 +28,11 @@ from spikes import spikes_of_some
 
 if not importlib.util.find_spec("triton"):
     pytest.skip("Triton is not installed", allow_module_level=True)
-pytestmark = pytest.mark.slow
 
 from izhi.kernels import cuda
 from izhi.kernels.cuda import events as on_gpu
 
+pytestmark = pytest.mark.slow
 WHERE = "cuda" if torch.cuda.is_available() else "cpu"
 quick = settings(deadline=None, max_examples=6)
 #: Of bfloat16, relative; the interpreter cuts numbers off instead of rounding them.
