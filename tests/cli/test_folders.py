@@ -1,5 +1,6 @@
 """Folders of runs: made once, held by one command, gone on with by themselves alone."""
 
+import contextlib
 import json
 import os
 import signal
@@ -197,8 +198,12 @@ def test_an_interrupt_says_how_to_go_on(tmp_path, start):
     while not list(tmp_path.glob("runs/*/checkpoint.pt")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    for _ in range(3):  # Python loses an interrupt that comes within a finalizer
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+            break
+    _, said = process.communicate(timeout=5)
     assert process.returncode == 130
     folder = os.path.relpath(next(tmp_path.glob("runs/*")), tmp_path)
     line = said.splitlines()[-1]
