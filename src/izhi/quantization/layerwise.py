@@ -51,18 +51,16 @@ class LayerInput:
             yield self._only
             return
         past: Tensor | None = None
-        inputs, currents = _Mean(), _Mean()
-        for spikes in self._arriving():
+        currents = _Mean()
+        for spikes in self._summed():
             drive, past = self._drive(spikes, past)
-            if self._mean is None and self._is_linear:
-                inputs.add(spikes_of_neurons(spikes), spikes.shape[0] * spikes.shape[1])
-            elif self._mean is None:
+            if self._mean is None and not self._is_linear:
                 currents.add(*_sums(drive.current, precise=len(self._chunks) == 1))
             yield drive
         if len(self._chunks) == 1:
             self._only = drive
         if self._mean is None:
-            self._mean = self._of_mean_input(inputs) if self._is_linear else _with_bias(currents.value, drive)
+            self._mean = _with_bias(currents.value, drive)
 
     def _drive(self, spikes: Spikes, past: Tensor | None) -> tuple[SynapticInput, Tensor | None]:
         return self.module.drive(spikes, past) if isinstance(self.module, Layer) else (self.module(spikes), None)
@@ -72,21 +70,24 @@ class LayerInput:
         """Whether the mean current is that of the mean input: of several chunks, whose currents are many numbers."""
         return len(self._chunks) > 1 and getattr(self.module, "delay", None) is None
 
-    def _of_mean_input(self, inputs: _Mean) -> Tensor:
+    def _summed(self) -> Iterator[Spikes]:
+        """What arrives; behind its last chunk the mean current is known, if it is that of the mean input."""
+        if self._mean is not None or not self._is_linear:
+            yield from self._arriving()
+            return
+        inputs = _Mean()
+        for spikes in self._arriving():
+            inputs.add(spikes_of_neurons(spikes), spikes.shape[0] * spikes.shape[1])
+            yield spikes
         drive, _ = self._drive(inputs.value.float()[None, None], None)
         total, count = _sums(drive.current, precise=True)
-        return _with_bias(total / count, drive)
+        self._mean = _with_bias(total / count, drive)
 
     @property
     def mean_current(self) -> Tensor:
         """The mean current of each output or channel over steps, samples and positions, in double precision."""
-        if self._mean is None and self._is_linear:
-            inputs = _Mean()
-            for spikes in self._arriving():
-                inputs.add(spikes_of_neurons(spikes), spikes.shape[0] * spikes.shape[1])
-            self._mean = self._of_mean_input(inputs)
         if self._mean is None:
-            for _ in self:
+            for _ in self._summed() if self._is_linear else self:
                 pass
         assert self._mean is not None
         return self._mean

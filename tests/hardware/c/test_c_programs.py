@@ -49,6 +49,7 @@ NETWORKS = {
         ),
         3,
     ),
+    "a readout alone": lambda: (replace(random_network(12, (12, 12, 5), readout=True), layers=()), 3),
     "windows": lambda: (with_windows(random_network(11, (32, 24, 5)), (2, 4, 4)), 1),
 }  # fmt: skip
 
@@ -70,7 +71,8 @@ def test_every_score_and_spike_is_that_of_the_integer_model(name):
             for a, b in zip(outcome.spikes, wanted.spikes, strict=True):
                 assert np.array_equal(a, b)
         assert device.counters.inferences == 2 * spikes.shape[1]
-    assert 0 < expected.spikes[0].mean() < 1
+    assert all(0 < one.mean() < 1 for one in expected.spikes[:1])
+    assert network.layers or expected.scores.any()
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
@@ -164,6 +166,19 @@ def test_new_weights_are_compiled():
         assert device.run(spikes[:5]).scores.tolist() == fixed.run(device.network, spikes[:5]).scores.tolist()
         with pytest.raises(ShapeError, match="a sample has 24 steps, but the program is compiled for 12"):
             device.run(np.concatenate([spikes, spikes]))
+
+
+def test_the_least_and_largest_numbers(tmp_path):
+    """Constants and scores at the ends of 32 and of 64 bits."""
+    network, spikes = sample("a readout alone")
+    least = -(2**31)
+    readout = replace(network.readout, bias=np.array([least, -least - 1, 0, 1]), multiplier=np.full(4, 2**20))
+    made = an_artifact(replace(network, readout=readout), spikes)
+    assert made.test_scores.min() < 8 * least
+    with board.open("c", made) as device:
+        assert np.array_equal(device.run(spikes).scores, fixed.run(made.network, spikes).scores)
+    c.write(made, tmp_path)
+    assert subprocess.run(["make", "-C", tmp_path, "-s"]).returncode == 0
 
 
 def test_errors(monkeypatch):

@@ -6,6 +6,7 @@ more than half of them do.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from izhi.equation.c import HEADER, c_function
 from izhi.errors import SettingError
-from izhi.hardware.c.text import array, bytes_of, narrowest, packed, size_of
+from izhi.hardware.c.text import array, bytes_of, narrowest, packed
 from izhi.hardware.fixed import IntegerLayer, IntegerNetwork, IntegerReadout, Pool, Window
 from izhi.hardware.fixed.network import MOST_INPUT, IntegerProjection
 
@@ -97,7 +98,7 @@ class _Memory:
     def variable(self, kind: str, name: str, *shape: int) -> str:
         """Its name; all numbers are 0 at first."""
         self.variables[name] = f"static {kind} {name}{''.join(f'[{n}]' for n in shape)};\n"
-        self.ram += (8 if kind == "izhi_score" else bytes_of(kind)) * size_of(shape)
+        self.ram += bytes_of(kind) * math.prod(shape)
         return name
 
 
@@ -157,12 +158,10 @@ class CNetwork:
     def source(self) -> str:
         m = self._memory
         layers = [layer.outputs for layer in self.network.layers]
+        spikes = [f"spikes_{k + 1}" for k in range(len(layers))]
         of_layers = {
-            "const uint8_t *izhi_spikes(uint32_t layer)": (
-                "uint8_t *const",
-                [f"spikes_{k + 1}" for k in range(len(layers))],
-            ),
-            "uint32_t izhi_neurons(uint32_t layer)": ("uint32_t", map(str, layers)),
+            "const uint8_t *izhi_spikes(uint32_t layer)": ("uint8_t *const", spikes or ["0"]),
+            "uint32_t izhi_neurons(uint32_t layer)": ("uint32_t", map(str, layers or [0])),
         }
         return "\n".join([
             '#include "arithmetic.h"\n#include "network.h"\n', *m.constants.values(), "".join(m.variables.values()),
@@ -193,44 +192,43 @@ class CNetwork:
         if layer.delay is not None:
             arriving = self._delayed(number, layer.delay, arriving)
         sums, spikes = m.variable("int32_t", f"sum_{number}", count), m.variable("uint8_t", f"spikes_{number}", count)
-        self._steps += [f"for (uint32_t j = 0; j < {count}; j++)", f"    {sums}[j] = 0;"]
+        self._steps += _for_each("j", count, f"{sums}[j] = 0;")
         self._add(number, layer, arriving, sums)
         if layer.feedback is not None:
             rows = m.constant("uint8_t", f"feedback_{number}", packed(layer.feedback.T, layer.weight_bits))
             self._steps.append(f"add_events({sums}, {count}, {spikes}, {count}, {rows}, {layer.weight_bits});")
-        constants = np.stack([getattr(neuron, x.name) for x in neuron.operations.constants], 1)
-        states = len(neuron.states())
-        z = m.variable("int32_t", f"state_{number}", count, states)
-        formats = list(neuron.formats.values())
-        text = c_function(neuron.operations, formats, neuron.fraction, "NAME")
-        name = next((x for x, other in self._functions.items() if other == f"static {text.replace('NAME', x)}"), None)
-        if name is None:
-            name = f"neuron_{number}"
-            self._functions[name] = f"static {text.replace('NAME', name)}"
-        lines = [f"for (uint32_t j = 0; j < {count}; j++) {{"]
-        total = f"{sums}[j]"
+        z = m.variable("int32_t", f"state_{number}", count, len(neuron.states()))
+        lines, total = list[str](), f"{sums}[j]"
+        start = neuron.start(1)[:, 0]
+        resets = [
+            f"{z}[j][{k}] = {self._of_neurons(f'start_{number}_{k}', x, layer.places)};" for k, x in enumerate(start)
+        ]
+        resets.append(f"{spikes}[j] = 0;")
         if layer.synapse is not None:
             total = self._filtered(number, layer, lines, total)
+            resets.append(f"{total} = 0;")
         scale = self._of_neurons(f"multiplier_{number}", layer.multiplier, layer.places)
-        width = layer.current_format.width
-        lines.append(
-            f"    const int64_t current = saturated(rounded_shift({total} * (int64_t){scale}, {layer.shift}), {width});"
-        )
-        place = self._rows(f"constant_{number}", constants, layer.places)
-        lines += [f"    {spikes}[j] = (uint8_t){name}({z}[j], (int32_t)current, {place});", "}"]
-        self._steps += lines
-        start = neuron.start(1)[:, 0].T
-        initial = [
-            f"{z}[j][{k}] = {self._of_neurons(f'start_{number}_{k}', start[:, k], layer.places)};"
-            for k in range(states)
+        scaled = f"rounded_shift({total} * (int64_t){scale}, {layer.shift})"
+        constants = np.stack([getattr(neuron, x.name) for x in neuron.operations.constants], 1)
+        row = self._rows(f"constant_{number}", constants, layer.places)
+        lines += [
+            f"const int64_t current = saturated({scaled}, {layer.current_format.width});",
+            f"{spikes}[j] = (uint8_t){self._step_of(number, layer)}({z}[j], (int32_t)current, {row});",
         ]
-        self._resets += [
-            f"for (uint32_t j = 0; j < {count}; j++) {{",
-            *(f"    {x}" for x in initial),
-            f"    {spikes}[j] = 0;",
-        ]
-        self._resets += [*([f"    trace_{number}[j] = 0;"] if layer.synapse is not None else []), "}"]
+        self._steps += _for_each("j", count, *lines)
+        self._resets += _for_each("j", count, *resets)
         return spikes
+
+    def _step_of(self, number: int, layer: IntegerLayer) -> str:
+        """The name of the function of a neuron's step, one for all layers with the same."""
+        neuron = layer.neuron
+        text = f"static {c_function(neuron.operations, list(neuron.formats.values()), neuron.fraction, 'NAME')}"
+        for name, other in self._functions.items():
+            if other == text.replace("NAME", name):
+                return name
+        name = f"neuron_{number}"
+        self._functions[name] = text.replace("NAME", name)
+        return name
 
     def _filtered(self, number: int, layer: IntegerLayer, lines: list[str], total: str) -> str:
         """Write a synapse; the name of its sum."""
@@ -240,7 +238,7 @@ class CNetwork:
         decay = self._of_neurons(f"decay_{number}", synapse.decay, layer.places)
         kept = f"rounded_shift({decay} * (int64_t){trace}[j], {layer.neuron.fraction})"
         whole = f"aligned({total}, {synapse.number.fraction}) + {kept}"
-        lines.append(f"    {trace}[j] = (int32_t)saturated({whole}, {synapse.number.width});")
+        lines.append(f"{trace}[j] = (int32_t)saturated({whole}, {synapse.number.width});")
         return f"{trace}[j]"
 
     def _arriving(self, number: int, projection: IntegerProjection, arriving: str) -> str:
@@ -261,7 +259,7 @@ class CNetwork:
         past = m.variable("uint8_t", f"past_{number}", length * inputs)
         out = m.variable("uint8_t", f"arriving_{number}", inputs)
         self._steps.append(f"delayed({out}, {arriving}, {steps}, {past}, {length}, {inputs}, step);")
-        self._resets += [f"for (uint32_t i = 0; i < {length * inputs}; i++)", f"    {past}[i] = 0;"]
+        self._resets += _for_each("i", length * inputs, f"{past}[i] = 0;")
         return out
 
     def _add(self, number: int, projection: IntegerProjection, arriving: str, sums: str) -> None:
@@ -283,7 +281,7 @@ class CNetwork:
         """The number of neuron j, from an array unless all are equal."""
         values, index = _distinct(values, places)
         if len(values) == 1:
-            return _literal(int(values[0]))
+            return str(int(values[0]))
         return f"{self._memory.constant(narrowest(values), name, values)}[{index}]"
 
     def _rows(self, name: str, values: NDArray[np.integer], places: int) -> str:
@@ -294,10 +292,10 @@ class CNetwork:
 
     def _scores(self, arriving: str) -> None:
         readout, classes = self.network.readout, self.classes
-        self._memory.variable("izhi_score", "scores", classes)
-        self._resets += [f"for (uint32_t j = 0; j < {classes}; j++)", "    scores[j] = 0;"]
+        self._memory.variable(self._score, "scores", classes)
+        self._resets += _for_each("j", classes, "scores[j] = 0;")
         if readout is None:
-            self._steps += [f"for (uint32_t j = 0; j < {classes}; j++)", f"    scores[j] += {arriving}[j];"]
+            self._steps += _for_each("j", classes, f"scores[j] += {arriving}[j];")
         else:
             self._readout(readout, arriving)
 
@@ -305,12 +303,12 @@ class CNetwork:
         number, classes = len(self.network.projections), readout.outputs
         arriving = self._arriving(number, readout, arriving)
         sums = self._memory.variable("int32_t", f"sum_{number}", classes)
-        self._steps += [f"for (uint32_t j = 0; j < {classes}; j++)", f"    {sums}[j] = 0;"]
+        self._steps += _for_each("j", classes, f"{sums}[j] = 0;")
         self._add(number, readout, arriving, sums)
         scale = self._of_neurons(f"multiplier_{number}", readout.multiplier)
         bias = self._of_neurons(f"bias_{number}", readout.bias)
         value = f"{sums}[j]" if scale == "1" else f"(izhi_score){sums}[j] * {scale}"
-        self._steps += [f"for (uint32_t j = 0; j < {classes}; j++)", f"    scores[j] += {value} + {bias};"]
+        self._steps += _for_each("j", classes, f"scores[j] += {value} + {bias};")
 
 
 def _distinct(values: NDArray[np.integer], places: int) -> tuple[NDArray[np.integer], str]:
@@ -323,8 +321,9 @@ def _distinct(values: NDArray[np.integer], places: int) -> tuple[NDArray[np.inte
     return values, "j"
 
 
-def _literal(value: int) -> str:
-    return str(value) if value > -(2**31) else "INT32_MIN"
+def _for_each(name: str, count: int, *lines: str) -> list[str]:
+    """Lines of a loop."""
+    return [f"for (uint32_t {name} = 0; {name} < {count}; {name}++) {{", *(f"    {line}" for line in lines), "}"]
 
 
 def _function(head: str, lines: Sequence[str]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -27,16 +25,14 @@ def packed(weight: Integers, bits: int) -> NDArray[np.uint8]:
 
 def array(kind: str, name: str, values: Iterable[int]) -> str:
     """A constant array."""
-    words = [str(x) if x > -(2**31) else "INT32_MIN" for x in map(int, values)]
+    words = [str(int(x)) for x in values]
     lines = [", ".join(words[k : k + 24]) for k in range(0, len(words), 24)]
     return f"static const {kind} {name}[{len(words)}] = {{\n    " + ",\n    ".join(lines) + ",\n};\n"
 
 
 def bytes_of(kind: str) -> int:
     """The size of a number of a type such as int16_t."""
-    match = re.search(r"int(\d+)_t", kind)
-    assert match is not None
-    return int(match[1]) // 8
+    return np.dtype(kind.removesuffix("_t")).itemsize
 
 
 def narrowest(values: NDArray[np.integer]) -> str:
@@ -45,9 +41,4 @@ def narrowest(values: NDArray[np.integer]) -> str:
     return f"int{8 if most < 2**7 else 16 if most < 2**15 else 32}_t"
 
 
-def size_of(shape: Iterable[int]) -> int:
-    """The number of elements."""
-    return math.prod(shape)
-
-
-__all__ = ["array", "bytes_of", "narrowest", "packed", "size_of"]
+__all__ = ["array", "bytes_of", "narrowest", "packed"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from izhi.errors import DeviceError, SettingError, ShapeError
 from izhi.hardware.c.network import CNetwork, arithmetic
-from izhi.hardware.devices.device import Counters, Device
+from izhi.hardware.devices.device import Device
 from izhi.hardware.fixed import IntegerNetwork, Outcome
 from izhi.hardware.fixed.network import check_input
 
@@ -28,7 +28,7 @@ void izhi_run(const uint8_t *x, uint32_t steps, uint32_t batch, int64_t *scores,
             izhi_step(x);
             for (uint32_t layer = 0; layer < IZHI_LAYERS; layer++)
                 for (uint32_t j = 0; j < izhi_neurons(layer); j++)
-                    spikes[layer][(uint64_t)(sample * steps + t) * izhi_neurons(layer) + j] = izhi_spikes(layer)[j];
+                    spikes[layer][((uint64_t)sample * steps + t) * izhi_neurons(layer) + j] = izhi_spikes(layer)[j];
         }
         for (uint32_t j = 0; j < IZHI_CLASSES; j++)
             scores[sample * IZHI_CLASSES + j] = izhi_scores()[j];
@@ -74,9 +74,7 @@ class CDevice(Device[IntegerNetwork]):
             ctypes.c_void_p(x.ctypes.data), ctypes.c_uint32(steps), ctypes.c_uint32(batch),
             ctypes.c_void_p(scores.ctypes.data), pointers,
         )  # fmt: skip
-        fired, c = sum(int(one.sum(dtype=np.int64)) for one in spikes), self.counters
-        events = (c.events or 0) + int(inputs.sum(dtype=np.int64))
-        self.counters = Counters(c.inferences + batch, events, c.spikes + fired)
+        self.counters = self.counters.after(inputs, spikes)
         return Outcome(scores, [one.transpose(1, 0, 2) for one in spikes] if sends_spikes else [])
 
 

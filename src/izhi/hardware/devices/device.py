@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -39,6 +39,12 @@ class Counters:
     spikes: int
     cycles: int | None = None
     counted: str = field(default="spikes", kw_only=True)
+
+    def after(self, inputs: NDArray[np.integer], spikes: Sequence[NDArray[np.integer]]) -> Counters:
+        """Counts after inputs (T, batch, inputs) that gave these spikes of all layers."""
+        fired = sum(int(one.sum(dtype=np.int64)) for one in spikes)
+        events = (self.events or 0) + int(inputs.sum(dtype=np.int64))
+        return replace(self, inferences=self.inferences + inputs.shape[1], events=events, spikes=self.spikes + fired)
 
 
 class RegisterBlock(Protocol):
@@ -188,8 +194,6 @@ class Emulator(Device[IntegerNetwork]):
         self._network = self.network.with_weights(layer, weight)
 
     def run(self, inputs: NDArray[np.integer], *, sends_spikes: bool = False) -> Outcome:
-        outcome, c = self.expected(inputs), self.counters
-        fired = sum(int(spikes.sum(dtype=np.int64)) for spikes in outcome.spikes)
-        events = (c.events or 0) + int(inputs.sum(dtype=np.int64))
-        self.counters = Counters(c.inferences + inputs.shape[1], events, c.spikes + fired)
+        outcome = self.expected(inputs)
+        self.counters = self.counters.after(inputs, outcome.spikes)
         return outcome if sends_spikes else Outcome(outcome.scores, [])
