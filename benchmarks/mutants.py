@@ -1,15 +1,16 @@
 """Whether tests notice: small changes of the sources, one at a time, and the tests that run what was changed.
 
-    pip install cosmic-ray
+    pip install cosmic-ray coverage
     python benchmarks/mutants.py kernels neurons --sample 100 --out build/mutants
     python benchmarks/mutants.py --out build/mutants          # the table and the survivors so far
 
 A change, such as + for -, > for >= or 2 for 1, is drawn uniformly from all places of a room where cosmic-ray knows one;
 those in annotations and of decorators, which change nothing, are left out. It is made in a copy of the tree. A process
-that has imported the libraries forks, imports Izhi with the change, and runs the test files that call the changed
-function, those of the room and the quickest ones first, until one fails or they have taken --seconds when unchanged.
-Which files call it is recorded once, by a run of each without changes. What Numba compiles makes no calls that Python
-sees: for a function that no test calls, the files count that call another one of its module, else those of the room.
+that has imported the libraries forks, imports Izhi with the change, and runs the tests that run the changed statement,
+those of the room and the quickest ones first, until one fails or they have taken --seconds when unchanged. Which tests
+run a statement is recorded once by coverage.py (after make test, lest their seconds be those of compiling kernels).
+What Numba compiles is not seen: for a statement that no test runs, those count that run another one of its function,
+else of its module, else those of the room.
 
 A mutant is killed if a test fails, an import fails, or the tests take ten times as long and a minute more. Each result
 is a line of mutants.jsonl; the same command goes on after what is there.
@@ -20,6 +21,7 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import math
 import os
 import random
 import resource
@@ -53,10 +55,10 @@ class Mutation(NamedTuple):
 
 
 class Tests(NamedTuple):
-    """Test files, their seconds without a change, and the functions that each calls, ``file:line``."""
+    """Seconds of each test without a change, and which tests run a line: by file, then by line."""
 
     seconds: dict[str, float]
-    calls: dict[str, list[str]]
+    runs: dict[str, dict[int, list[str]]]
 
 
 def places(source: str) -> Iterator[tuple[str, int, int, int]]:
@@ -113,8 +115,8 @@ def copy_of(tree: Path, out: Path) -> Path:
     return out
 
 
-def in_child(tree: Path, files: list[str], limit: float, record: Path | None = None) -> tuple[str, float]:
-    """How a run of test files in a copy of this process ends: passed, failed or timeout; and its seconds."""
+def in_child(tree: Path, tests: list[str], limit: float, record: Path | None = None) -> tuple[str, float]:
+    """How a run of tests in a copy of this process ends: passed, failed or timeout; and its seconds."""
     began = time.monotonic()
     child = os.fork()
     if not child:
@@ -131,8 +133,8 @@ def in_child(tree: Path, files: list[str], limit: float, record: Path | None = N
         try:
             import pytest
 
-            options = ["-q", "-x", "-p", "no:cacheprovider", "-m", "not slow and not long"]
-            status = int(pytest.main([*options, *files], plugins=[_Calls(tree, record)] if record else []))
+            options = ["-q", "-p", "no:cacheprovider", "-m", "not slow and not long", *(() if record else ("-x",))]
+            status = int(pytest.main([*options, *tests], plugins=[_Recorder(tree, record)] if record else []))
         finally:
             os._exit(0 if status == 5 else status)  # 5: no test of a file is among them
     while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
@@ -144,79 +146,94 @@ def in_child(tree: Path, files: list[str], limit: float, record: Path | None = N
     return "passed" if ended[1] == 0 else "failed", time.monotonic() - began
 
 
-class _Calls:
-    """Records which functions of the sources are called."""
+class _Recorder:
+    """Records which tests run which lines, and the seconds of those that pass."""
 
     def __init__(self, tree: Path, out: Path) -> None:
-        self.source, self.out, self.found = str(tree / "src"), out, set[Any]()
-        self.start = len(str(tree)) + 1
+        from coverage import Coverage
+
+        self.seconds: dict[str, float] = {}
+        self.out, self.start = out, len(str(tree)) + 1
+        self.coverage = Coverage(data_file=None, source=[str(tree / "src")], config_file=False, check_preimported=True)
 
     def pytest_sessionstart(self) -> None:
-        sys.setprofile(self._see)
+        self.coverage.start()
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.coverage.switch_context(nodeid)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.passed:
+            self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
+        else:
+            self.seconds[report.nodeid] = math.inf
 
     def pytest_sessionfinish(self) -> None:
-        sys.setprofile(None)
-        calls = sorted(f"{x.co_filename[self.start :]}:{x.co_firstlineno}" for x in self.found)
-        self.out.write_text(json.dumps([call for call in calls if call.startswith("src")]))
-
-    def _see(self, frame: Any, event: str, argument: object) -> None:
-        if event == "call":
-            self.found.add(frame.f_code)
+        self.coverage.stop()
+        data = self.coverage.get_data()
+        sound = {test: seconds for test, seconds in self.seconds.items() if seconds < math.inf}
+        runs = {
+            file[self.start :]: {
+                line: [test for test in tests if test in sound]
+                for line, tests in data.contexts_by_lineno(file).items()
+            }
+            for file in data.measured_files()
+        }  # fmt: skip
+        self.out.write_text(json.dumps([sound, runs]))
 
 
 def recorded(tree: Path, folders: list[str], out: Path, limit: float) -> Tests:
-    """Test files: seconds and calls, kept in a folder; files that fail, or take too long, are left out."""
-    file = out / "tests.json"
-    kept = json.loads(file.read_text()) if file.exists() else {}
-    for path in sorted(path for folder in folders for path in (tree / folder).rglob("test_*.py")):
-        name = str(path.relative_to(tree))
-        if name in kept:
-            continue
-        in_child(tree, [name], limit)  # compiles what is compiled
-        seconds = in_child(tree, [name], limit)
-        record = out / "calls.json"
-        record.unlink(missing_ok=True)
-        ended = in_child(tree, [name], 5 * limit, record)
-        is_sound = seconds[0] == ended[0] == "passed" and record.exists()
-        kept[name] = [seconds[1], json.loads(record.read_text())] if is_sound else None
-        print(f"{name}: {seconds[1]:.1f} s" if is_sound else f"{name}: left out, {seconds[0]}", flush=True)
-        file.write_text(json.dumps(kept))
-    sound = {name: value for name, value in kept.items() if value is not None}
-    return Tests({k: v[0] for k, v in sound.items()}, {k: v[1] for k, v in sound.items()})
+    """The tests of folders, each of which is recorded once and kept; a test that fails is left out."""
+    tests = Tests({}, {})
+    for folder in folders:
+        record = out / f"{folder.replace('/', '-')}.json"
+        if not record.exists():
+            in_child(tree, [folder], 5 * limit, record)
+        seconds, runs = json.loads(record.read_text())
+        print(f"{folder}: {len(seconds)} tests, {sum(seconds.values()):.0f} s", flush=True)
+        tests.seconds.update(seconds)
+        for file, lines in runs.items():
+            for line, names in lines.items():
+                tests.runs.setdefault(file, {}).setdefault(int(line), []).extend(names)
+    return tests
 
 
 @cache
-def functions(file: Path) -> list[tuple[int, int]]:
-    """First and last lines of the functions of a file, decorators included."""
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-    return [
-        (min([x.lineno, *(d.lineno for d in getattr(x, "decorator_list", []))]), x.end_lineno or x.lineno)
-        for x in ast.walk(ast.parse(file.read_text())) if isinstance(x, kinds)
-    ]  # fmt: skip
+def statements(file: Path) -> list[tuple[int, int, bool]]:
+    """First and last lines of the statements of a file, of compound ones the heads; functions whole, and marked."""
+    found = []
+    for x in ast.walk(ast.parse(file.read_text())):
+        if isinstance(x, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            first = min([x.lineno, *(d.lineno for d in getattr(x, "decorator_list", []))])
+            found.append((first, x.end_lineno or x.lineno, True))
+        elif isinstance(x, (ast.stmt, ast.ExceptHandler)):
+            body = getattr(x, "body", None)
+            found.append((x.lineno, body[0].lineno - 1 if body else x.end_lineno or x.lineno, False))
+    return found
 
 
 def chosen(tests: Tests, mutation: Mutation, tree: Path, room: str, budget: float) -> list[str]:
-    """The test files for a change, in the order in which they run."""
-    around = [x for x in functions(tree / mutation.file) if x[0] <= mutation.line <= x[1]]
-    calls = {name: set(found) for name, found in tests.calls.items()}
-    for first, _ in sorted(around, reverse=True):
-        files = [name for name, found in calls.items() if f"{mutation.file}:{first}" in found]
-        if files:
+    """The tests for a change, in the order in which they run."""
+    around = [x for x in statements(tree / mutation.file) if x[0] <= mutation.line <= x[1]]
+    lines = tests.runs.get(mutation.file, {})
+    for first, last, is_function in sorted(around, key=lambda x: (x[2], x[1] - x[0])):
+        inside = range(first + is_function, last + 1)  # the line of a def itself runs at import
+        if found := {name for line in inside for name in lines.get(line, ())}:
             break
     else:
-        files = [name for name, found in calls.items() if any(x.startswith(f"{mutation.file}:") for x in found)]
+        found = {name for names in lines.values() for name in names}
     of_room = f"tests/{room}/"
-    files = files or [name for name in calls if name.startswith(of_room)]
+    found = found or {name for name in tests.seconds if name.startswith(of_room)}
     ordered: list[str] = []
     total = 0.0
-    for name in sorted(files, key=lambda name: (not name.startswith(of_room), tests.seconds[name])):
+    for name in sorted(found, key=lambda name: (not name.startswith(of_room), tests.seconds[name])):
         if not ordered or total + tests.seconds[name] <= budget:
             ordered.append(name)
             total += tests.seconds[name]
     return ordered
 
 
-def outcome(tree: Path, mutation: Mutation, files: list[str], limit: float) -> dict[str, Any]:
+def outcome(tree: Path, mutation: Mutation, tests: list[str], limit: float) -> dict[str, Any]:
     """What the tests make of a change, which is undone afterwards."""
     import cosmic_ray.plugins
     from cosmic_ray.mutating import mutate_code
@@ -226,13 +243,13 @@ def outcome(tree: Path, mutation: Mutation, files: list[str], limit: float) -> d
     after = mutate_code(before, cosmic_ray.plugins.get_operator(mutation.operator)(), mutation.occurrence)
     try:
         path.write_text(after)
-        ended, seconds = in_child(tree, files, limit)
+        ended, seconds = in_child(tree, tests, limit)
     finally:
         path.write_text(before)
     lines = zip(before.splitlines(), after.splitlines(), strict=False)
     changed = next(((a.strip(), b.strip()) for a, b in lines if a != b), ("", ""))
     return {**mutation._asdict(), "killed": ended != "passed", "ended": ended, "seconds": round(seconds, 1),
-            "before": changed[0], "after": changed[1], "tests": files}  # fmt: skip
+            "before": changed[0], "after": changed[1], "tests": len(tests)}  # fmt: skip
 
 
 def table(out: Path) -> str:
@@ -268,14 +285,14 @@ def main() -> None:
         for library in LIBRARIES:
             __import__(library)
         trees = [copy_of(options.tree, out / f"tree{job}") for job in range(options.jobs)]
-        tests = recorded(trees[0], options.tests, out, 10 * options.seconds)
+        tests = recorded(trees[0], options.tests, out, 100 * options.seconds)
         there = [json.loads(x) for x in results.read_text().splitlines()] if results.exists() else []
         done = {(x["file"], x["operator"], x["occurrence"]) for x in there}
 
         def one(room: str, mutation: Mutation) -> None:
             tree = trees.pop()
-            files = chosen(tests, mutation, tree, room, options.seconds)
-            result = outcome(tree, mutation, files, 60 + 10 * sum(tests.seconds[x] for x in files))
+            names = chosen(tests, mutation, tree, room, options.seconds)
+            result = outcome(tree, mutation, names, 60 + 10 * sum(tests.seconds[x] for x in names))
             trees.append(tree)
             with results.open("a") as file:
                 file.write(json.dumps({"room": room, **result}) + "\n")

@@ -114,6 +114,7 @@ def run_in(folder, cache):
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_a_function_is_made_anew_when_what_it_is_made_of_changes(tmp_path):
     package, cache = package_in(tmp_path), tmp_path / "cache"
     assert run_in(tmp_path, cache) == ["42", "0", "105", "0"]

@@ -43,7 +43,8 @@ def test_python_examples_of_pages_run(name, tmp_path, monkeypatch):
     assert names
 
 
-@pytest.mark.parametrize("libraries", ["snntorch", pytest.param("all", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("libraries", ["snntorch", "all"])
 def test_pairs_of_examples_of_other_libraries_give_the_same_spikes(libraries, tmp_path):
     """All of them by the Python that has Norse and SpikingJelly; those of snnTorch by ours."""
     text = (README.parent / "docs" / "coming-from.md").read_text()

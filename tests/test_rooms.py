@@ -137,12 +137,14 @@ def test_no_modules_import_one_another_in_a_circle() -> None:
         visit(module, ())
 
 
+@pytest.mark.slow
 def test_every_door_opens_after_a_bare_import() -> None:
     code = "import izhi\nfor name in izhi.__all__:\n    getattr(izhi, name)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_every_room_and_door_can_be_imported_first() -> None:
     code = f"""
 import importlib, sys, torch

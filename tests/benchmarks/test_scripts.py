@@ -77,6 +77,7 @@ def test_brf(real_data):
     assert printed.count("spikes that differ between torch and integers: 0\n") == 2
 
 
+@pytest.mark.slow
 def test_event_orders_figure(tmp_path):
     run("event_orders_figure", tmp_path / "orders.png")
     assert (tmp_path / "orders.png").read_bytes().startswith(b"\x89PNG")

@@ -242,6 +242,7 @@ def test_quantising_goes_on_by_its_folder_alone(tmp_path, capsys):
     assert "weights = [8, 4], not [3]" in refused(capsys, "quantize", "--resume", "--out", swept, "--weights", "3")
 
 
+@pytest.mark.slow
 def test_nothing_is_said_of_what_torch_and_lightning_do(tmp_path, start):
     process = start("train", *TINY, "--epochs", "1", "--out", str(tmp_path / "out"), cwd=tmp_path)
     out, err = process.communicate()

@@ -47,7 +47,7 @@ def check(column, tmp_path) -> None:
         assert one == pytest.approx(other, abs=4)
 
 
-@pytest.mark.parametrize("name", [BIOLOGICAL, NORMALISED, LIF])
+@pytest.mark.parametrize("name", [*(pytest.param(x, marks=pytest.mark.slow) for x in (BIOLOGICAL, NORMALISED)), LIF])
 def test_every_slider_changes_what_is_drawn_and_the_lines(page, name, tmp_path):
     column = page.columns[name]
     check(column, tmp_path)
@@ -99,6 +99,7 @@ def test_event_orders(page, order, tmp_path):
     assert np.nanmin(steps) > -40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rebound burst", "accommodation", "class 2 excitable"])
 def test_a_pattern_has_its_own_stimulus(page, name, tmp_path):
     column = page.columns[BIOLOGICAL]
@@ -146,7 +147,9 @@ def test_a_mistake_is_said_and_leaves_the_figures(page):
     assert "spike" in column.status.text
 
 
-@pytest.mark.parametrize("model", [literature.multi_timescale_threshold, literature.exponential])
+@pytest.mark.parametrize(
+    "model", [pytest.param(literature.multi_timescale_threshold, marks=pytest.mark.slow), literature.exponential]
+)
 def test_a_neuron_of_the_users_own(model, tmp_path):
     column = NeuronPage(model).columns[model.reference]
     column.sliders[" I"].value = 0.3

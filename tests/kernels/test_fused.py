@@ -399,6 +399,7 @@ def test_more_lanes_than_one_block(two_threads):
     )
 
 
+@pytest.mark.slow
 def test_the_same_numbers_from_any_number_of_threads():
     script = (
         "import hashlib, torch, izhi; torch.manual_seed(0);"
@@ -463,6 +464,7 @@ def test_what_no_kernel_covers_is_said_once(monkeypatch):
         Izhikevich(kernel="cpu")(current.double())
 
 
+@pytest.mark.slow
 def test_a_second_process_finds_the_compiled_kernels(tmp_path):
     """Nothing is compiled, and nothing added to the cache on disk, the second time."""
     script = (
@@ -478,6 +480,7 @@ def test_a_second_process_finds_the_compiled_kernels(tmp_path):
     assert counts[0] == counts[1]
 
 
+@pytest.mark.slow
 def test_a_cache_folder_that_cannot_be_written(tmp_path):
     tmp_path.joinpath("file").touch()
     done = subprocess.run(

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 #: No library that is opened knows how to begin a parallel region.
 NOWHERE = """
 import ctypes
@@ -51,6 +53,7 @@ def trained(before=""):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_the_same_numbers_without_the_threads_of_torch():
     _, spikes, numbers = trained()
     assert spikes > 0

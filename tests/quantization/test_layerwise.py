@@ -44,7 +44,9 @@ def steps_at_once(monkeypatch, network, spikes, steps):
 
 
 @pytest.mark.parametrize("make", [image, line, dense])
-@pytest.mark.parametrize("steps", [1, 7, 33])
+@pytest.mark.parametrize(
+    "steps", [pytest.param(1, marks=pytest.mark.slow), 7, pytest.param(33, marks=pytest.mark.slow)]
+)
 def test_chunks_of_time_change_no_format_and_no_mean(make, steps, monkeypatch):
     network, spikes = network_of(make)
     whole = quantization.calibrate(network, spikes, 12)

@@ -87,7 +87,7 @@ def test_a_broken_run_goes_on_with_the_same_numbers(tmp_path, connection):
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_a_killed_process_goes_on_with_the_same_numbers(tmp_path):
+def test_a_killed_process_goes_on_with_the_same_numbers(tmp_path, forked_processes):
     """SIGKILL at no particular moment; what is left is whole, and the rest is exact."""
     options = ["--dataset", "digits", "--hidden", "32", "--epochs", "12", "--batch-size", "64"]
     command = [sys.executable, "-m", "izhi", "train", *options, "--out"]
@@ -226,7 +226,7 @@ def test_bf16_and_32_bits_are_close(tmp_path):
     assert abs(a.test_accuracy - b.test_accuracy) < 0.03
 
 
-def test_two_processes_share_the_work(tmp_path):
+def test_two_processes_share_the_work(tmp_path, forked_processes):
     options = [
         "--dataset",
         "iris",

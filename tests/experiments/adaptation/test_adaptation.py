@@ -133,7 +133,9 @@ def test_backpropagation_regains_what_drift_took_and_keeps_the_old_task(deployed
     [
         ["--layers", "1"],
         ["--method", "evolution", "--layers", "1", "--members", "6", "--steps", "2"],
-        ["--method", "evolution", "--optimizer", "ga", "--members", "6", "--steps", "1"],
+        pytest.param(
+            ["--method", "evolution", "--optimizer", "ga", "--members", "6", "--steps", "1"], marks=pytest.mark.slow
+        ),
     ],
 )
 def test_an_adaptation_that_was_broken_off_goes_on_exactly(deployed, tmp_path, options, monkeypatch):

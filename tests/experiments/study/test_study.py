@@ -234,6 +234,7 @@ def test_trials_are_a_latin_hypercube():
             assert sorted(column) == pytest.approx([(k + 0.5) / trials for k in range(trials)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "place"), [("study", "temporal"), ("longer", "temporal/longer")])
 def test_studies_of_the_documents_can_be_run_and_their_reports_are_of_their_rows(name, place, tmp_path, monkeypatch):
     monkeypatch.setenv("IZHI_DATA", str(tmp_path))

@@ -76,7 +76,9 @@ def test_every_score_and_spike_is_that_of_the_integer_model(name):
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [x if x == "izhikevich" else pytest.param(x, marks=pytest.mark.slow) for x in NETWORKS]
+)
 def test_the_folder_compiles_without_a_warning_and_checks_itself(name, compiler, tmp_path):
     network, spikes = sample(name)
     written = c.write(an_artifact(network, spikes), tmp_path)
