@@ -154,7 +154,7 @@ class _Recorder:
 
         self.seconds: dict[str, float] = {}
         self.out, self.start = out, len(str(tree)) + 1
-        self.coverage = Coverage(data_file=None, source=[str(tree / "src")], config_file=False, check_preimported=True)
+        self.coverage = Coverage(data_file=None, source=[str(tree / "src")], config_file=False)
 
     def pytest_sessionstart(self) -> None:
         self.coverage.start()

@@ -133,12 +133,31 @@ def test_whether_settings_can_go_to_integers(settings, refusal, tmp_path):
     assert [*tmp_path.iterdir()] == [file]
 
 
-def test_what_hardware_does_not_take_is_said_before_training(tmp_path):
-    rows = ("train", "--dataset", "digits", "--neuron", "lif", "--hidden", 6, "--epochs", 1, "--encoding", "rows")
-    succeed(*rows, "--steps", 8, "--train-samples", 60, "--quiet", "--out", tmp_path / "run")
-    assert "encoding is 'rows'" in run("quantize", tmp_path / "run", "--check").refusal
-    answer = succeed("quantize", tmp_path / "run", "--method", "ptq", "--out", tmp_path / "q", "--quiet")
-    assert answer.error.startswith("warning: the quantised run cannot be exported: encoding is 'rows'")
+@pytest.mark.parametrize("method", ["ptq", "qat"])
+def test_what_hardware_does_not_read_is_refused_before_it_is_quantised(method, tmp_path):
+    trust("combinations.datasets:series")
+    words = ["train", "--dataset", "combinations.datasets:series", "--encoding", "current", "--lengths", "pad"]
+    succeed(*words, "--neuron", "lif", "--hidden", 6, "--steps", 9, "--epochs", 1, "--quiet", "--out", tmp_path / "run")
+    refusal = "izhi: lengths is 'pad', whose output after the end of a sample hardware would count; train with resample"
+    assert run("quantize", tmp_path / "run", "--check").refusal == refusal
+    assert run("quantize", tmp_path / "run", "--method", method, "--out", tmp_path / "q").refusal == refusal
+    assert not (tmp_path / "q").exists()
+
+
+@pytest.mark.parametrize(("encoding", "steps"), [("rows", 8), ("pixels", 64)])
+def test_images_over_time_go_to_integers_in_levels(encoding, steps, tmp_path):
+    out, rounded = tmp_path / "run", tmp_path / "q"
+    words = ["train", "--dataset", "digits", "--neuron", "resonator", "--hidden", 6, "--encoding", encoding]
+    succeed(*words, "--steps", steps, "--permutation", 1, "--epochs", 1, "--train-samples", 200, "--out", out)
+    succeed("quantize", out, "--levels", 16, "--epochs", 1, "--out", rounded)
+    succeed("export", rounded)
+    artifact = rounded / "network.izhi"
+    found = tmp_path / "found.json"
+    succeed("evaluate", artifact, "--against", rounded, "--json", found)
+    agreement = json.loads(found.read_text())
+    assert all(agreement["spikes"])
+    assert (agreement["different"], agreement["scores"]) == ([0, 0], 0)
+    succeed("run", artifact, "--samples", 5, "--compare")
 
 
 def test_the_dense_twin_of_a_series_sees_every_step(tmp_path):

@@ -34,7 +34,6 @@ from izhi.hardware import artifact, c, devices as board, networks
 from izhi.hardware.core import larger
 from izhi.hardware.devices.evaluation import Labels, evaluate, save_samples
 from izhi.hardware.networks import Inputs
-from izhi.network import Network
 
 _CHANGES = marked(Mark.OF_QUANTIZING)
 #: Test samples of a simulated core, unless a number is given.
@@ -53,10 +52,11 @@ def quantize(a: argparse.Namespace) -> None:
     build.check(e, dataset)
     # The network is the same for all bits.
     if (whole := next((e for _, (e, *_) in planned if e.quantization.is_whole), None)) is not None:
+        export.expect_integers(Path("the network"), whole)
         run_of.require_core(whole, dataset, runs[0].weights)
     rounded = None if many or method == "qat" else run_of.rounded(e, dataset, runs[0].weights)
     if rounded is not None and e.quantization.is_whole:
-        _require_hardware(e, dataset, rounded.network)
+        export.require_hardware(e, dataset, rounded.network)
     listener = TerminalListener(len(planned) * len(runs), quiet=a.quiet, verbose=a.verbose)
     runner = make_runner(a, listener, runs[0].experiment, listener.runs, resources)
     folder = make_folder(a, f"{'sweep' if many else 'quantize'}-{e.data.dataset}")
@@ -70,16 +70,6 @@ def quantize(a: argparse.Namespace) -> None:
     print_table(swept.table(), f"{dataset.name}: float {percent(swept.float_accuracies)} %")
     print(f"figure: {folder / 'pareto.png'}\ntable: {folder / 'sweep.md'}")
     write_json(a.json, swept.model_dump(mode="json"))
-
-
-def _require_hardware(e: Experiment, dataset: data.Dataset, network: Network) -> None:
-    """Raise SettingError for a network that no artifact holds; a warning for samples that hardware does not take."""
-    try:
-        export.expect_integers(Path("the network"), e)
-    except SettingError as error:
-        report_line(f"warning: the quantised run cannot be exported: {error}")
-        return
-    export.require_hardware(e, dataset, network)
 
 
 def _check(a: argparse.Namespace) -> None:

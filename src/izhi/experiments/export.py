@@ -91,14 +91,9 @@ def provenance(run: trained.Trained) -> dict[str, object]:
 
 
 def expect_integers(path: Path, e: Experiment) -> None:
-    """Raise SettingError unless a run is quantised and its inputs are spikes or constant levels."""
+    """Raise SettingError unless a run is quantised, and hardware reads its output as the run does."""
     if not e.quantization.is_whole:
         raise SettingError(f"{path} has float weights or states, expected both in integers; run izhi quantize first")
-    if e.coding.encoding in ("rows", "pixels"):
-        raise SettingError(
-            f"encoding is {e.coding.encoding!r}, which gives currents; hardware takes spikes, or constant whole"
-            " numbers: train with rate, latency or constant"
-        )
     if e.training.loss == "last":
         raise SettingError("loss is 'last', but hardware sums the output over all steps; train with mean or count")
     if e.coding.lengths == "pad":

@@ -18,7 +18,7 @@ Array: TypeAlias = NDArray[Any]
 #: Spikes (T, batch, inputs), uint8, or for the FPGA IP currents (batch, inputs), float32.
 Inputs = NDArray[np.uint8] | NDArray[np.float32]
 #: Encodings that give currents from 0 to 1, which hardware takes as whole numbers.
-GRADED = ("constant", "current")
+GRADED = ("constant", "current", "rows", "pixels")
 #: Arrays by name.
 Arrays: TypeAlias = Mapping[str, Array]
 _N = TypeVar("_N", bound="HardwareNetwork")

@@ -67,7 +67,7 @@ class CodingSettings(Group):
     )
     population: int = setting(0, "Gaussian receptive fields per input: 0, or 3 and more", _ENCODING, ge=0, le=1000)
     levels: int = setting(
-        255, "integer levels of an input current in a quantised network (constant, current)",
+        255, "integer levels of an input current in a quantised network (constant, current, rows, pixels)",
         _ENCODING | Mark.OF_QUANTIZING, ge=1, le=255,
     )  # fmt: skip
     permutation: int | None = setting(

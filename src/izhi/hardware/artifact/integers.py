@@ -51,7 +51,7 @@ def in_whole_numbers(encoded: Array, encoding: Mapping[str, object]) -> NDArray[
     """Inputs of the integer model, (T, B, inputs): spikes of each input in each step, or currents in their levels.
 
     Args:
-        encoded: spikes, numbers of them, or with the encodings ``constant`` and ``current`` values from 0 to 1.
+        encoded: spikes, numbers of them, or with the encodings of ``GRADED`` values from 0 to 1.
         encoding: settings of an artifact.
 
     Raises:
