@@ -7,10 +7,9 @@
 A change, such as + for -, > for >= or 2 for 1, is drawn uniformly from all places of a room where cosmic-ray knows one;
 those in annotations and of decorators, which change nothing, are left out. It is made in a copy of the tree. A process
 that has imported the libraries forks, imports Izhi with the change, and runs the tests that run the changed statement,
-those of the room and the quickest ones first, until one fails or they have taken --seconds when unchanged. Which tests
-run a statement is recorded once by coverage.py (after make test, lest their seconds be those of compiling kernels).
-What Numba compiles is not seen: for a statement that no test runs, those count that run another one of its function,
-else of its module, else those of the room.
+then those that run its function, its module, and all of the room, the quickest first, until one fails or they have
+taken --seconds when unchanged. Which tests run a statement is recorded once by coverage.py, which does not see what
+Numba compiles (after make test, lest their seconds be those of compiling kernels).
 
 A mutant is killed if a test fails, an import fails, or the tests take ten times as long and a minute more. Each result
 is a line of mutants.jsonl; the same command goes on after what is there.
@@ -213,24 +212,26 @@ def statements(file: Path) -> list[tuple[int, int, bool]]:
 
 
 def chosen(tests: Tests, mutation: Mutation, tree: Path, room: str, budget: float) -> list[str]:
-    """The tests for a change, in the order in which they run."""
+    """The tests for a change, in the order in which they run: the nearest first, of those the quickest."""
     around = [x for x in statements(tree / mutation.file) if x[0] <= mutation.line <= x[1]]
     lines = tests.runs.get(mutation.file, {})
-    for first, last, is_function in sorted(around, key=lambda x: (x[2], x[1] - x[0])):
-        inside = range(first + is_function, last + 1)  # the line of a def itself runs at import
-        if found := {name for line in inside for name in lines.get(line, ())}:
-            break
-    else:
-        found = {name for names in lines.values() for name in names}
     of_room = f"tests/{room}/"
-    found = found or {name for name in tests.seconds if name.startswith(of_room)}
-    ordered: list[str] = []
+    nearest = [
+        {name for line in range(first + is_function, last + 1) for name in lines.get(line, ())}
+        for first, last, is_function in sorted(around, key=lambda x: (x[2], x[1] - x[0]))
+    ]  # the line of a def itself runs at import
+    nearest.append({name for names in lines.values() for name in names})
+    nearest.append({name for name in tests.seconds if name.startswith(of_room)})
+    ordered: dict[str, None] = {}
     total = 0.0
-    for name in sorted(found, key=lambda name: (not name.startswith(of_room), tests.seconds[name])):
-        if not ordered or total + tests.seconds[name] <= budget:
-            ordered.append(name)
-            total += tests.seconds[name]
-    return ordered
+    for names in nearest:
+        for name in sorted(
+            names - ordered.keys(), key=lambda name: (not name.startswith(of_room), tests.seconds[name])
+        ):
+            if not ordered or total + tests.seconds[name] <= budget:
+                ordered[name] = None
+                total += tests.seconds[name]
+    return list(ordered)
 
 
 def outcome(tree: Path, mutation: Mutation, tests: list[str], limit: float) -> dict[str, Any]:

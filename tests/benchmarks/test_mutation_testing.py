@@ -30,7 +30,7 @@ def tree(tmp_path):
     return tmp_path
 
 
-def test_tests_for_a_change_are_those_that_run_the_statement(tree):
+def test_tests_for_a_change_are_first_those_that_run_the_statement(tree):
     file = "src/izhi/sums/sum.py"
     seconds = {"tests/other/a": 1.0, "tests/sums/b": 5.0, "tests/sums/c": 2.0, "tests/sums/d": 1.0, "tests/sums/e": 3.0}
     runs = {1: [], 3: ["tests/sums/b"], 5: ["tests/other/a", "tests/sums/b", "tests/sums/c"], 7: ["tests/sums/e"]}
@@ -40,11 +40,11 @@ def test_tests_for_a_change_are_those_that_run_the_statement(tree):
         mutation = SCRIPT["Mutation"](name, "core/NumberReplacer", 0, line)
         return [test[-1] for test in SCRIPT["chosen"](tests, mutation, tree, "sums", budget)]
 
-    assert chosen(5) == ["c", "b", "a"]
-    assert chosen(3) == ["b"]
-    assert chosen(5, budget=4.0) == ["c", "a"]
-    assert chosen(1) == ["c", "b", "a"]  # a default: those that run the function
-    assert chosen(9) == ["c", "e", "b", "a"]  # no test runs it: those of the module
+    assert chosen(5) == ["c", "b", "a", "e", "d"]  # then those of the module, then those of the room
+    assert chosen(3) == ["b", "c", "a", "e", "d"]
+    assert chosen(5, budget=4.0) == ["c", "a", "d"]
+    assert chosen(1) == ["c", "b", "a", "e", "d"]  # a default: those that run the function
+    assert chosen(9) == ["c", "e", "b", "a", "d"]  # no test runs it
     (tree / "src" / "izhi" / "sums" / "new.py").write_text("x = 1\n")
     assert chosen(1, name="src/izhi/sums/new.py") == ["d", "c", "e", "b"]  # those of the room
 
