@@ -299,11 +299,11 @@ def main() -> None:
                 file.write(json.dumps({"room": room, **result}) + "\n")
             print(f"{result['ended']:8} {mutation.file}:{mutation.line}: {result['after']}", flush=True)
 
+        planned = [(room, x) for room in options.rooms for x in drawn(trees[0], room, options.sample, options.seed)]
         with ThreadPoolExecutor(options.jobs) as pool:
-            for room in options.rooms:
-                for mutation in drawn(trees[0], room, options.sample, options.seed):
-                    if mutation[:3] not in done:
-                        pool.submit(one, room, mutation)
+            for room, mutation in planned:
+                if mutation[:3] not in done:
+                    pool.submit(one, room, mutation)
     print(table(out))
 
 
