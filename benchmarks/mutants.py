@@ -40,6 +40,8 @@ LIBRARIES = ("torch", "numpy", "numba", "snntorch", "brevitas.nn", "scipy.stats"
              "pytest", "hypothesis", "matplotlib.pyplot", "rich.progress", "lightning_fabric")  # fmt: skip
 #: Kinds of changes that change nothing, or nothing that a caller sees.
 LEFT_OUT = ("RemoveDecorator", "AddNot", "VariableReplacer", "VariableInserter", "NoOp")
+#: The tests of make test; "not long" are those of make test-all.
+QUICK = "not slow and not long"
 #: Bytes that the tests of a mutant may take.
 _MEMORY = 8 * 2**30
 
@@ -114,7 +116,7 @@ def copy_of(tree: Path, out: Path) -> Path:
     return out
 
 
-def in_child(tree: Path, tests: list[str], limit: float, record: Path | None = None) -> tuple[str, float]:
+def in_child(tree: Path, tests: list[str], limit: float, marks: str, record: Path | None = None) -> tuple[str, float]:
     """How a run of tests in a copy of this process ends: passed, failed or timeout; and its seconds."""
     began = time.monotonic()
     child = os.fork()
@@ -132,7 +134,7 @@ def in_child(tree: Path, tests: list[str], limit: float, record: Path | None = N
         try:
             import pytest
 
-            options = ["-q", "-p", "no:cacheprovider", "-m", "not slow and not long", *(() if record else ("-x",))]
+            options = ["-q", "-p", "no:cacheprovider", "-m", marks, *(() if record else ("-x",))]
             status = int(pytest.main([*options, *tests], plugins=[_Recorder(tree, record)] if record else []))
         finally:
             os._exit(0 if status == 5 else status)  # 5: no test of a file is among them
@@ -181,13 +183,13 @@ class _Recorder:
         self.out.write_text(json.dumps([sound, runs]))
 
 
-def recorded(tree: Path, folders: list[str], out: Path, limit: float) -> Tests:
+def recorded(tree: Path, folders: list[str], out: Path, limit: float, marks: str = QUICK) -> Tests:
     """The tests of folders, each of which is recorded once and kept; a test that fails is left out."""
     tests = Tests({}, {})
     for folder in folders:
         record = out / f"{folder.replace('/', '-')}.json"
         if not record.exists():
-            in_child(tree, [folder], 5 * limit, record)
+            in_child(tree, [folder], 5 * limit, marks, record)
         seconds, runs = json.loads(record.read_text())
         print(f"{folder}: {len(seconds)} tests, {sum(seconds.values()):.0f} s", flush=True)
         tests.seconds.update(seconds)
@@ -234,7 +236,7 @@ def chosen(tests: Tests, mutation: Mutation, tree: Path, room: str, budget: floa
     return list(ordered)
 
 
-def outcome(tree: Path, mutation: Mutation, tests: list[str], limit: float) -> dict[str, Any]:
+def outcome(tree: Path, mutation: Mutation, tests: list[str], limit: float, marks: str) -> dict[str, Any]:
     """What the tests make of a change, which is undone afterwards."""
     import cosmic_ray.plugins
     from cosmic_ray.mutating import mutate_code
@@ -244,7 +246,7 @@ def outcome(tree: Path, mutation: Mutation, tests: list[str], limit: float) -> d
     after = mutate_code(before, cosmic_ray.plugins.get_operator(mutation.operator)(), mutation.occurrence)
     try:
         path.write_text(after)
-        ended, seconds = in_child(tree, tests, limit)
+        ended, seconds = in_child(tree, tests, limit, marks)
     finally:
         path.write_text(before)
     lines = zip(before.splitlines(), after.splitlines(), strict=False)
@@ -273,6 +275,7 @@ def main() -> None:
     parser.add_argument("rooms", nargs="*", help="folders or modules of src/izhi, such as kernels or hardware/fixed")
     parser.add_argument("--tree", type=Path, default=HERE, help="whose sources and tests")
     parser.add_argument("--tests", nargs="+", default=["tests"], help="folders of tests")
+    parser.add_argument("--marks", default=QUICK, help="of the tests, as pytest -m")
     parser.add_argument("--sample", type=int, default=50, help="mutants of each room")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=40, help="of tests for a mutant, as they take unchanged")
@@ -286,14 +289,15 @@ def main() -> None:
         for library in LIBRARIES:
             __import__(library)
         trees = [copy_of(options.tree, out / f"tree{job}") for job in range(options.jobs)]
-        tests = recorded(trees[0], options.tests, out, 100 * options.seconds)
+        tests = recorded(trees[0], options.tests, out, 100 * options.seconds, options.marks)
         there = [json.loads(x) for x in results.read_text().splitlines()] if results.exists() else []
         done = {(x["file"], x["operator"], x["occurrence"]) for x in there}
 
         def one(room: str, mutation: Mutation) -> None:
             tree = trees.pop()
             names = chosen(tests, mutation, tree, room, options.seconds)
-            result = outcome(tree, mutation, names, 60 + 10 * sum(tests.seconds[x] for x in names))
+            limit = 60 + 10 * sum(tests.seconds[x] for x in names)
+            result = outcome(tree, mutation, names, limit, options.marks)
             trees.append(tree)
             with results.open("a") as file:
                 file.write(json.dumps({"room": room, **result}) + "\n")

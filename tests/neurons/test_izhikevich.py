@@ -17,6 +17,7 @@ from izhi.equation.emit import PYTHON, statements
 from izhi.equation.equation import recorded
 from izhi.equation.literature import balanced_resonate_and_fire
 from izhi.kernels import SynapticInput, torch_step
+from izhi.neurons.izhikevich import parameter_scale
 from izhi.spec import ORDERS
 
 
@@ -480,3 +481,21 @@ def test_rivals_from_the_same_equation_lack_one_term_each():
     for name in ("qif", "adlif"):
         weaker, stronger = (int(Izhikevich(name)(torch.full((300, 1, 1), x))[0].sum()) for x in (0.16, 0.4))
         assert 0 < weaker < stronger
+
+
+def test_scales_of_coefficients():
+    """The unit of spreads and rates of learning: the size of a coefficient, or of the terms beside it."""
+    p = izhi.PRESETS["RS"]
+    neuron = Izhikevich(p)
+    expected = {
+        "a": abs(p.b2), "b": abs(p.b1 / p.b2), "a4": p.a2**2 / (4 * p.a1), "b3": abs(p.b2) * (p.threshold - p.c),
+        "c": 0.2 * (p.threshold - p.c), "threshold": 0.2 * (p.threshold - p.c), "q_decay": 1 - p.q_decay, "a1": p.a1,
+        "d": p.d, "gain": p.connection_gain,
+    }  # fmt: skip
+    assert {name: neuron.parameter_scale(name) for name in expected} == pytest.approx(expected)
+    assert p.replace(d=0.0).d == 0 and Izhikevich(p.replace(d=0.0)).parameter_scale("d") == 1
+    linear = Izhikevich(p.replace(a1=0.0, b2=0.0))
+    assert (linear.parameter_scale("a4"), linear.parameter_scale("b")) == (1, 1)
+    resonators = Izhikevich(izhi.Resonators(frequency=(0.1, 1.0)), size=4, learn=["frequency"])
+    assert resonators.parameter_scale("frequency") == 1
+    assert parameter_scale(p.replace(q_decay=1.0), "q_decay") == 0.01

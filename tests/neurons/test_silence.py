@@ -56,6 +56,13 @@ def test_a_layer_alone_warns_where_it_is_called():
     assert seen[0].filename == __file__
 
 
+@pytest.mark.parametrize(("calls", "steps"), [(4, 100), (5, 19), (99, 1)])
+def test_fewer_calls_or_steps_are_no_reason_to_warn(calls, steps):
+    layer = silent()
+    assert not train(layer, calls, steps)
+    assert len(train(layer, 6, 25)) == 1
+
+
 def test_what_is_not_trained_says_nothing():
     assert not train(silent().eval(), 12)
     assert not train(silent(), 3), "a few calls say little"

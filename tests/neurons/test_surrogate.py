@@ -42,6 +42,23 @@ def test_derivative_equals_snntorch(ours, other):
     assert closed_form(other) == ours
 
 
+@pytest.mark.parametrize(
+    ("ours", "other"),
+    [
+        (ATan(), theirs.atan()),
+        (FastSigmoid(), theirs.fast_sigmoid()),
+        (Sigmoid(), theirs.sigmoid()),
+        (Triangular(), theirs.triangular()),
+        (SpikeRateEscape(), theirs.spike_rate_escape()),
+    ],
+)
+def test_defaults_are_those_of_snntorch_at_the_threshold_too(ours, other):
+    assert closed_form(other) == ours
+    x = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    other(x).sum().backward()
+    assert torch.equal(ours.derivative(x.detach()), x.grad)
+
+
 def test_what_has_no_closed_form():
     assert closed_form(lambda x: x) is None
     assert closed_form(theirs.SSO()) is None
