@@ -204,3 +204,19 @@ def test_wrong_settings():
         ConductanceSynapse(reversal=(0, -65, -85))
     with pytest.raises(IzhiError, match="expected a share from 0 to 1"):
         ConductanceSynapse(inhibitory=1.5)
+
+
+def test_the_description_of_a_synapse_has_its_tau_of_now():
+    synapse = ExponentialSynapse(10.0, learn_tau=True)
+    with torch.no_grad():
+        synapse.logit.fill_(math.log(4 - 1))  # 1 − 1/τ = 3/4
+    assert synapse.spec.tau == pytest.approx(4)
+    assert synapse.decay.item() == pytest.approx(0.75)
+
+
+def test_a_conductance_by_default_is_that_of_a_neuron_at_rest_at_65_millivolts():
+    synapse = ConductanceSynapse()
+    assert (synapse.reversal, synapse.implicit, synapse.inhibitory) == ((-85.0, -65.0, 0.0), 1.0, None)
+    assert synapse.spec.tau == pytest.approx(10)
+    current, conductance = synapse.weigh(lambda weight: weight, torch.tensor([1.0, -1.0]))
+    assert torch.allclose(current + conductance * 65.0, torch.tensor([8.0, -8.0]))  # at rest that of weights

@@ -493,7 +493,8 @@ def test_scales_of_coefficients():
         "d": p.d, "gain": p.connection_gain,
     }  # fmt: skip
     assert {name: neuron.parameter_scale(name) for name in expected} == pytest.approx(expected)
-    assert p.replace(d=0.0).d == 0 and Izhikevich(p.replace(d=0.0)).parameter_scale("d") == 1
+    assert p.replace(d=0.0).d == 0
+    assert Izhikevich(p.replace(d=0.0)).parameter_scale("d") == 1
     linear = Izhikevich(p.replace(a1=0.0, b2=0.0))
     assert (linear.parameter_scale("a4"), linear.parameter_scale("b")) == (1, 1)
     resonators = Izhikevich(izhi.Resonators(frequency=(0.1, 1.0)), size=4, learn=["frequency"])

@@ -16,7 +16,8 @@ from izhi.hardware import artifact as artifacts, fixed
 from izhi.hardware.fixed import FixedPoint, fast
 from izhi.network import Layer, Network, encoding
 from izhi.network.connections import ConductanceSynapse, ExponentialSynapse, Linear, SynapticDelay
-from izhi.quantization import StateFormats
+from izhi.quantization import MULTIPLIER_BITS, StateFormats
+from izhi.quantization.neurons import multiplied
 from izhi.quantization.ptq import correct_biases
 from izhi.training import checkpoint
 
@@ -514,3 +515,19 @@ def test_a_recurrent_layer_takes_no_current_of_many_levels(tmp_path, capsys):
     assert cli.main(["quantize", run, "--out", str(tmp_path / "q")]) == 2
     assert "levels is 255, and the first layer is recurrent" in capsys.readouterr().err
     assert cli.main(["quantize", run, "--levels", "15", "--out", str(tmp_path / "q")]) == 0
+
+
+@pytest.mark.parametrize("largest", [1e-3, 0.7, 1.0, 3.9, 200.0])
+def test_the_largest_multiplier_has_all_its_bits(largest):
+    factors = torch.tensor([largest, -largest / 3, largest / 500])
+    value, shift = multiplied(factors, 2**-6)
+    integers = value.detach() / 2**-6 * 2**shift
+    assert torch.equal(integers, integers.round())
+    assert 2 ** (MULTIPLIER_BITS - 1) <= integers.abs().max() <= 2**MULTIPLIER_BITS
+    torch.testing.assert_close(value.detach(), factors.double(), rtol=0, atol=2**-6 / 2**shift / 2 * 1.0001)
+
+
+def test_multipliers_of_what_is_very_large_or_small():
+    assert multiplied(torch.tensor([1e9]), 1.0)[1] == 0
+    assert multiplied(torch.tensor([1e-12]), 1.0)[1] == 40
+    assert multiplied(torch.zeros(2), 1.0)[1] == 0
