@@ -128,7 +128,7 @@ def require_known(name: str) -> None:
         raise unknown("data set", name, [*DATASETS, *others])
 
 
-def _kind_of(name: str) -> tuple[float | None, bool]:
+def kind_of(name: str) -> tuple[float | None, bool]:
     """Default length of a known data set's recordings, ms, None for vectors; and whether it holds time series."""
     require_known(name)
     if functions.is_function(name):
@@ -146,17 +146,17 @@ def _kind_of(name: str) -> tuple[float | None, bool]:
 
 def usual_window(name: str) -> float | None:
     """Default length of a recording, ms; None for vectors."""
-    return _kind_of(name)[0]
+    return kind_of(name)[0]
 
 
 def has_events(name: str) -> bool:
     """Whether a known data set holds recorded events, not vectors."""
-    return _kind_of(name)[0] is not None
+    return kind_of(name)[0] is not None
 
 
 def is_over_time(name: str) -> bool:
     """Whether a known data set holds time series."""
-    return _kind_of(name)[1]
+    return kind_of(name)[1]
 
 
 def _holds_series(path: Path) -> bool:

@@ -19,7 +19,7 @@ from izhi.network.layers import BatchNorm, Layer, ModuleState
 from izhi.network.sequence import Dropout, are_weights, hooked, layers_of, run_sequence
 from izhi.network.synapses import currents
 from izhi.neurons.state import Target, detach, moved
-from izhi.spec.network import check_options
+from izhi.spec.network import check_network
 
 
 class NetworkState(NamedTuple):
@@ -119,19 +119,18 @@ class Network(nn.Module):
         dropout: float = 0.0, is_exact: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        check_options(dropout, keep_every)
         if readout is None and layers and are_weights(layers[-1]):
             *layers, readout = layers
         if readout is not None and not isinstance(readout, Connection):
             readout = Connection.of(readout)
         self.layers = nn.ModuleList(layers_of(layers))
-        if not self.spiking and readout is None:
-            raise ShapeError("a network of no layers, expected at least one layer or a readout")
         for number, layer in enumerate(self.spiking, start=1):
             layer.name = f"layer {number}"
         kinds = (BatchNorm, nn.modules.batchnorm._BatchNorm)
-        if keep_every is not None and any(isinstance(x, kinds) for x in self.modules()):
-            raise SettingError("keep_every is set, but normalisation needs all steps at once; leave one of them out")
+        check_network(
+            dropout, keep_every, is_empty=not self.spiking and readout is None,
+            normalizes=any(isinstance(x, kinds) for x in self.modules()),
+        )  # fmt: skip
         self.readout = readout
         self.keep_every, self.dropout, self.is_exact = keep_every, dropout, is_exact
 

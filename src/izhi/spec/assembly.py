@@ -19,6 +19,7 @@ from izhi.spec.connection import (
     NormSpec,
     SynapseSpec,
 )
+from izhi.spec.distribution import Spread
 from izhi.spec.modules import FlattenSpec, LayerSpec, ModuleSpec, PoolSpec, UnflattenSpec
 from izhi.spec.network import NetworkSpec
 from izhi.spec.neuron import NeuronOptions, neuron_spec
@@ -51,6 +52,17 @@ class ConnectionOptions(Protocol):
     inhibitory: float | None
 
 
+class ReadoutOptions(Protocol):
+    """What reads the last layer, and the training of all: ``NetworkSettings`` has these and their help."""
+
+    readout: Literal["spikes", "membrane", "current"] | None
+    readout_tau: tuple[float, float] | None
+    learn_readout: bool
+    tau: float
+    dropout: float
+    keep_every: int | None
+
+
 class LayerOptions(NamedTuple):
     """All options of one layer or pool."""
 
@@ -67,18 +79,14 @@ def short_form(window: WindowOptions) -> str:
     return f"{word} {window.size}x{window.kernel}" if window.kind == "conv" else f"{word} {window.kernel}"
 
 
-def assemble(
-    layers: Sequence[LayerOptions], features: Shape, classes: int | None, synapse: SynapseSpec | None = None, *,
-    dropout: float = 0.0, keep_every: int | None = None,
-) -> NetworkSpec:  # fmt: skip
+def assemble(layers: Sequence[LayerOptions], features: Shape, classes: int, options: ReadoutOptions) -> NetworkSpec:
     """The network of layers.
 
     Args:
-        layers: in order; without a readout the last one has a neuron for each class.
+        layers: in order; if their spikes are the output, the last one has a neuron for each class.
         features: of an encoded sample, channels first; spikes are flat where they enter.
-        classes: outputs of the readout; None to read the last layer's spikes.
-        synapse: of the readout.
-        dropout, keep_every: see ``NetworkSpec``.
+        classes: outputs of a readout.
+        options: of the network as a whole.
 
     Raises:
         SettingError: naming the layer that does not fit what comes before it.
@@ -98,9 +106,19 @@ def assemble(
     if not is_flat:
         modules.append(FlattenSpec())
     last = None
-    if classes is not None:
+    if options.readout != "spikes":
+        synapse = _membrane(options, classes) if options.readout == "membrane" else None
         last = LinearSpec(inputs=math.prod(shape), outputs=classes, synapse=synapse)
-    return NetworkSpec(tuple(modules), last, dropout=dropout, keep_every=keep_every)
+    return NetworkSpec(tuple(modules), last, dropout=options.dropout, keep_every=options.keep_every)
+
+
+def _membrane(options: ReadoutOptions, classes: int) -> SynapseSpec:
+    """The synapse of a membrane readout; with a time constant of each class if they are learned or differ."""
+    low, high = (options.tau, options.tau) if options.readout_tau is None else options.readout_tau
+    if low == high and not options.learn_readout:
+        return SynapseSpec(low)
+    spread = None if low == high else Spread("tau", low, high)
+    return SynapseSpec(low if spread is None else spread.middle, options.learn_readout, outputs=classes, spread=spread)
 
 
 def network_of_tables(

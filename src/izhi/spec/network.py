@@ -34,11 +34,10 @@ class NetworkSpec:
     encoder: EncoderSpec | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        check_options(self.dropout, self.keep_every)
-        if not self.layers and self.readout is None:
-            raise ShapeError("a network of no layers, expected at least one layer or a readout")
-        if self.keep_every is not None and any(x.norm is not None for x in self.layers):
-            raise SettingError("keep_every is set, but normalisation needs all steps at once; leave one of them out")
+        check_network(
+            self.dropout, self.keep_every, is_empty=not self.layers and self.readout is None,
+            normalizes=any(x.norm is not None for x in self.layers),
+        )  # fmt: skip
         if self.encoder is not None and self.inputs not in (None, self.encoder.features):
             raise SettingError(
                 f"the network takes {self.inputs} features, but encoded samples have {self.encoder.features};"
@@ -141,12 +140,16 @@ class NetworkSpec:
         return cls(tuple(modules), readout, dropout=dropout, keep_every=keep_every)
 
 
-def check_options(dropout: float, keep_every: int | None) -> None:
-    """Raise SettingError for a share of dropout, or a number of steps between kept states, out of range."""
+def check_network(dropout: float, keep_every: int | None, *, is_empty: bool, normalizes: bool) -> None:
+    """Raise the errors of ``NetworkSpec`` about its layers and options."""
     if keep_every is not None and keep_every < 1:
         raise SettingError(f"keep_every is {keep_every!r}, expected at least 1 step, or None")
     if not 0 <= dropout < 1:
         raise SettingError(f"dropout is {dropout!r}, expected a share from 0 to below 1")
+    if is_empty:
+        raise ShapeError("a network of no layers, expected at least one layer or a readout")
+    if keep_every is not None and normalizes:
+        raise SettingError("keep_every is set, but normalisation needs all steps at once; leave one of them out")
 
 
 __all__ = ["NetworkSpec"]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Literal, get_args
 
@@ -189,7 +190,7 @@ class IzhikevichParameters:
         """The unit in which the surrogate gradient's width is given: surrogate_span, or threshold − c."""
         return self.span if self.surrogate_span is None else self.surrogate_span
 
-    @property
+    @cached_property
     def limits(self) -> tuple[float, float]:
         """Lower and upper limit of v.
 

@@ -6,9 +6,7 @@ import math
 
 from izhi.errors import SettingError, unknown
 from izhi.experiments.settings.experiment import Experiment
-from izhi.experiments.settings.groups import NetworkSettings
 from izhi.experiments.settings.layers import LayerSettings, own_groups
-from izhi.spec import Spread, SynapseSpec
 from izhi.spec.assembly import LayerOptions, assemble, network_of_tables
 from izhi.spec.encoder import (
     CODES,
@@ -40,18 +38,7 @@ def describe(e: Experiment, features: int | Shape, classes: int) -> NetworkSpec:
         return network_of_tables(s.modules, math.prod(shape), classes, dropout=s.dropout, keep_every=s.keep_every)
     windows = [*s.rows, LayerSettings(size=classes)] if s.readout == "spikes" else s.rows
     layers = [_layer(e, window, number) for number, window in enumerate(windows, start=1)]
-    synapse = _membrane(s, classes) if s.readout == "membrane" else None
-    outputs = None if s.readout == "spikes" else classes
-    return assemble(layers, shape, outputs, synapse, dropout=s.dropout, keep_every=s.keep_every)
-
-
-def _membrane(s: NetworkSettings, classes: int) -> SynapseSpec:
-    """The synapse of a membrane readout; with a time constant of each class if they are learned or differ."""
-    low, high = (s.tau, s.tau) if s.readout_tau is None else s.readout_tau
-    if low == high and not s.learn_readout:
-        return SynapseSpec(low)
-    spread = None if low == high else Spread("tau", low, high)
-    return SynapseSpec(low if spread is None else spread.middle, s.learn_readout, outputs=classes, spread=spread)
+    return assemble(layers, shape, classes, s)
 
 
 def _layer(e: Experiment, window: LayerSettings, number: int) -> LayerOptions:

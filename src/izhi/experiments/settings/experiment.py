@@ -16,7 +16,7 @@ import tomli_w
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from izhi.data import is_over_time, usual_window
+from izhi.data.catalogue import kind_of
 from izhi.deprecation import renamed_keys
 from izhi.errors import SettingError, shown, unknown
 from izhi.experiments.settings import groups
@@ -79,12 +79,10 @@ class Experiment(Group):
     def resolved(self) -> Experiment:
         """A copy in which dependent settings are chosen, checked as a whole; SettingError if they do not fit."""
         coding, neurons, network = self.coding, self.neurons, self.network
-        window = usual_window(self.data.dataset)
-        samples: Samples = "events"
-        if window is None:
-            over_time = self.data.over_time
-            is_series = is_over_time(self.data.dataset) if over_time is None else over_time
-            samples = "series" if is_series else "values"
+        window, is_series = kind_of(self.data.dataset)
+        if self.data.over_time is not None:
+            is_series = self.data.over_time
+        samples: Samples = "events" if window is not None else "series" if is_series else "values"
         usual = check(self, samples)
         chosen: dict[str, dict[str, object]] = {
             "coding": {
