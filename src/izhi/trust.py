@@ -66,6 +66,3 @@ def imported(name: str, what: str) -> Any:
     if result is None:
         raise SettingError(f"{what} {shown(name)}: {module} has no {attribute}")
     return result
-
-
-__all__ = ["TRUST", "imported", "is_reference", "require_trusted", "trust"]

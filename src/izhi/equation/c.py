@@ -59,6 +59,3 @@ def c_function(step: IntegerStep, formats: Sequence[tuple[int, int]], fraction: 
     body += [f"z[{k}] = (int32_t){x};" for k, x in enumerate(after)]
     text = "".join(f"    {line}\n" for line in [*body, f"return (int){fires};"])
     return f"int {name}(int32_t *z, int32_t current, const int32_t *p)\n{{\n{text}}}\n"
-
-
-__all__ = ["HEADER", "c_function"]

@@ -180,6 +180,3 @@ def model_of(reference: str) -> NeuronModel:
 def equation_of(reference: str) -> Equation:
     """The equation of the neuron of a reference."""
     return model_of(reference).equation
-
-
-__all__ = ["NeuronModel", "equation_of", "model_of", "neuron"]

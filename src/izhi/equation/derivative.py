@@ -131,6 +131,3 @@ def slope_of(root: Symbol, x: Symbol) -> Operand:
             slope = 0.0
         slopes[node] = slope
     return slopes[root]
-
-
-__all__ = ["SurrogateDerivative", "gradients", "slope_of"]

@@ -98,6 +98,3 @@ def function(name: str, arguments: str, body: Iterable[str], environment: Mappin
     exec(compile(source, file, "exec"), scope)
     made: Callable[..., Any] = scope["around"](**environment)
     return made
-
-
-__all__ = ["PYTHON", "Dialect", "function", "operations", "python_word", "statements", "tuple_of"]

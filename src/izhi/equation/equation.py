@@ -93,6 +93,3 @@ class Names:
 
     def __getattr__(self, name: str) -> Operand:
         raise AttributeError(f"there is no {name}; there are {', '.join(self.__dict__)}")
-
-
-__all__ = ["CONSTANTS", "Equation", "Input", "Names", "Recording", "StateFunction", "recorded"]

@@ -465,6 +465,3 @@ def _order(constant: Constant, equation: Equation) -> tuple[object, ...]:
     in_sum = constant.role in ("factor", "addend")
     state = equation.states.index(constant.of) if in_sum else len(equation.states)
     return (constant.role == "gradient", state, constant.role == "addend", names.index(constant.name), constant.name)
-
-
-__all__ = ["Arithmetic", "Constant", "FixedPointStep", "Format", "Role", "Values", "fixed_point_step"]

@@ -256,17 +256,3 @@ def fail(message: str, node: Symbol | None = None) -> NoReturn:
     """Raise an EquationError with the line of the step's function that is to blame, that of a node if it is known."""
     known = None if node is None else node.graph.lines.get(node)
     raise EquationError(f"{known or caller()}: {message}")
-
-
-__all__ = [
-    "Kind",
-    "Operand",
-    "StepGraph",
-    "Symbol",
-    "fail",
-    "in_order",
-    "is_number",
-    "number_of",
-    "rewritten",
-    "substitute",
-]

@@ -303,9 +303,3 @@ def _is_valid(op: str, value: object, args: Sequence[Symbol], names: Sequence[st
         "aligned": [f"{a} {b}" for a in states for b in states],
     }  # fmt: skip
     return value in allowed.get(op, [None])
-
-
-__all__ = [
-    "FRACTION", "INPUT", "OPERATIONS", "IntegerConstant", "IntegerStep", "bits_gained", "fixed_point_constants",
-    "integer_step",
-]  # fmt: skip

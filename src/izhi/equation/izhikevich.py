@@ -88,6 +88,3 @@ def _equation(order: EventOrder, reset: IzhikevichReset) -> Equation:
     name = f"izhikevich{by_order}{'' if reset == 'value' else f'-{reset}'}"
     states = ("v", "u", *["q"] * (reset == "smooth"))
     return Equation(name, states, izhikevich_coefficients(reset), step, (izhikevich, (order, reset)))
-
-
-__all__ = ["izhikevich"]

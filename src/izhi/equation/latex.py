@@ -90,6 +90,3 @@ def latex(equation: Equation) -> str:
     lines += [rf"{_name(name)} &\leftarrow {write(x)}" for name, x in zip(equation.states, after, strict=True)]
     body = " \\\\\n".join(lines)
     return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
-
-
-__all__ = ["latex"]

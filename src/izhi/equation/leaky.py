@@ -162,6 +162,3 @@ def _operation(node: Symbol, args: list[_Affine], zeros: Numbers) -> _Affine:
     if op in _FUNCTIONS and args[0].is_constant:
         return _Affine(zeros, zeros, _FUNCTIONS[op](args[0].constant))
     raise _NotAffine
-
-
-__all__ = ["LeakyForm", "leaky_form"]

@@ -49,6 +49,3 @@ def lif(reset: ResetMode, delay: bool) -> Equation:
     of_state = ("threshold", "v_reset") if reset == "value" else ("threshold",)
     name = "lif" + ("" if reset == "subtract" else f"-{reset}") + ("" if delay or reset == "none" else "-at-once")
     return Equation(name, ("v",), ("beta", *of_state), step, (lif, (reset, delay)))
-
-
-__all__ = ["lif"]

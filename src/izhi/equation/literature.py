@@ -116,5 +116,3 @@ NEURONS = (
     parametric_lif, exponential, adaptive_exponential, symplectic_adaptive_lif, balanced_resonate_and_fire,
     multi_timescale_threshold, fitzhugh_nagumo, two_compartment_lif,
 )  # fmt: skip
-
-__all__ = ["NEURONS", *(model.function.__name__ for model in NEURONS)]

@@ -35,6 +35,3 @@ def exponential_in_fixed_point(x: Symbol, trace: Symbol, k: Any) -> Symbol:
     total = double(k.decay, x) * double(trace, x) + double(x, x)
     total = rounded(total, double(k.trace_scale, x), double(k.trace_unit, x))
     return single(clip(total, double(k.trace_low, x), double(k.trace_high, x)))
-
-
-__all__ = ["exponential", "exponential_in_fixed_point"]

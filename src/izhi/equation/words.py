@@ -97,6 +97,3 @@ def rounded(x: Symbol, scale: Operand, unit: Operand, *, of: Literal["sum", "pro
     ``of`` tells integers how many bits to drop: those of the coefficients, or those of one of two states.
     """
     return x.graph.node("rounded", x, scale, unit, value=of)
-
-
-__all__ = ["absolute", "bounded", "clip", "double", "exp", "hold", "rounded", "select", "single", "spike"]

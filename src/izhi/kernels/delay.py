@@ -196,6 +196,3 @@ def delayed_product(
     placed = placed.view(len(weight), (largest + 1) * weight.shape[1], *weight.shape[2:])
     taps = [x[largest - k : largest - k + steps] for k in range(largest + 1)]
     return product(torch.cat(taps, dim=2), placed)
-
-
-__all__ = ["delayed", "delayed_product"]

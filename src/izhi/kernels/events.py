@@ -74,6 +74,3 @@ def number_of_bits(words: Tensor) -> Tensor:
     x = (x & 0x33333333) + ((x >> 2) & 0x33333333)
     x = (x + (x >> 4)) & 0x0F0F0F0F
     return (x * 0x01010101) >> 24
-
-
-__all__ = ["WORD", "Events", "Totals", "number_of_bits"]

@@ -143,6 +143,3 @@ def _with_known(roots: list[Symbol], after: Symbol, ahead: Symbol) -> list[Symbo
         if all(x.op == "select" and x.args[0] is condition and is_number(x.args[1], 0) for x in factors):
             known[integrated] = ahead
     return substitute(roots, known)
-
-
-__all__ = ["Lane", "LaneGradients", "constants_of", "differentiate", "record", "words_of"]

@@ -178,6 +178,3 @@ class _Dense(torch.autograd.Function):
 def materialize(x: Tensor) -> Tensor:
     """An ordinary tensor of the same numbers, differentiable, which operations keep for the backward pass."""
     return _Dense.apply(x) if isinstance(x, LazyTensor) else x  # type: ignore[no-untyped-call]
-
-
-__all__ = ["LazyTensor", "Source", "dense", "materialize"]

@@ -39,6 +39,3 @@ def factors_of(gradient: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor] | 
     if isinstance(gradient, LowRankGradient) and gradient.dtype == dtype and gradient.source.is_intact:
         return gradient.factors
     return None
-
-
-__all__ = ["LowRankGradient", "factors_of"]

@@ -188,9 +188,3 @@ def different_spikes(one: Tensor, other: Tensor) -> int:
     """In how many places two tensors of spikes (T, B, *features) differ."""
     words = as_bits(one).packed.words ^ as_bits(other).packed.words
     return int(bits_on(one.device).counted(words).sum(dtype=torch.float64))
-
-
-__all__ = [
-    "BinarySpikes", "PackedSpikes", "Spikes", "as_bits", "bits_of", "bits_on", "different_spikes", "is_repeated",
-    "join_samples", "once", "spikes_of_neurons", "split_samples",
-]  # fmt: skip

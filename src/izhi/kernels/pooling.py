@@ -70,6 +70,3 @@ def _window(module: Any, dimensions: int) -> tuple[int, int] | None:
     if not is_plain or any(x != 1 for x in sizes(getattr(module, "dilation", 1))) or math.prod(kernel) > MOST_IN_WINDOW:
         return None
     return (1, kernel[0]) if dimensions == 1 else (kernel[0], kernel[1])
-
-
-__all__ = ["pool"]

@@ -226,15 +226,3 @@ def note_convolution(inputs: int, channels: int) -> None:
     """Record the route of a convolution, which is torch's."""
     if is_recording():
         decide(CallDescription(ProductCall(inputs, channels, source="image", operation="convolution")))
-
-
-__all__ = [
-    "AnyInput",
-    "CountedSpikes",
-    "WeightedSpikes",
-    "count",
-    "gradient_of_spikes",
-    "note_convolution",
-    "product",
-    "weight_gradient",
-]

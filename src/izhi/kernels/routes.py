@@ -399,25 +399,3 @@ def recorded() -> Iterator[list[RecordedRoute]]:
         # By identity: lists of the same content are equal.
         _open[:] = [other for other in _open if other is not records]
         records[:] = dict.fromkeys(records)
-
-
-__all__ = [
-    "CallDescription",
-    "Machine",
-    "NeuronCall",
-    "NeuronChoice",
-    "ProductCall",
-    "ProductChoice",
-    "RecordedRoute",
-    "Route",
-    "SpikeStatistics",
-    "choose_product",
-    "choose_route",
-    "decide",
-    "device_of_kernels",
-    "has_triton",
-    "is_recording",
-    "recorded",
-    "takes_bits",
-    "this_machine",
-]

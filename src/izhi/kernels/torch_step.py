@@ -237,17 +237,3 @@ def synapse_step(coupled: bool, quantized: bool, learns: bool) -> StepFunction:
         after, arriving = exponential(Input(x, y if coupled else None), tuple(traces[: 1 + coupled]), k)
         roots = (*after, *(x for x in arriving if x is not None))
     return _function("z0, conductance, traces, k", roots, ["a = traces[0]", "b = traces[1]", *_CONSTANTS], learns)
-
-
-__all__ = [
-    "OPS",
-    "StepFunction",
-    "as_double",
-    "constants_function",
-    "is_plain",
-    "neuron_step",
-    "only_gradient",
-    "rounded",
-    "spike",
-    "synapse_step",
-]

@@ -146,6 +146,3 @@ def _deviation(neuron: NeuronLayer[Any, Any], drive: SynapticInput, outputs: int
 def _of_outputs(values: Tensor, outputs: Tensor) -> Tensor:
     """(T, B, outputs, *places) → (outputs, T·B·places)."""
     return values.transpose(0, 2).reshape(len(outputs), -1)
-
-
-__all__ = ["ActivityShares", "CalibrationReport", "calibrate"]

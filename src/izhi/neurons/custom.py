@@ -137,6 +137,3 @@ def _states(model: NeuronModel) -> Any:
     if "v" not in model.states:  # the membrane potential is the first
         setattr(CustomState, "v", property(lambda self: self[0]))  # noqa: B010
     return CustomState
-
-
-__all__ = ["CustomNeuron", "state_of"]

@@ -32,6 +32,3 @@ def detach(state: State) -> State:
 def moved(state: State, target: Target) -> State:
     """The same state on another device or in another dtype."""
     return map_tensors(state, lambda x: x.to(target))
-
-
-__all__ = ["Target", "detach", "map_tensors", "moved"]

@@ -87,8 +87,3 @@ def check_levels(levels: int, bits: int, sources: int) -> None:
             f"levels is {levels}, but float32 does not hold such sums over {sources:,} weights of {bits} bits;"
             f" choose at most {most}, or fewer bits"
         )
-
-
-__all__ = [
-    "check", "check_levels", "check_readout", "synaptic_delays", "unsupported_connection", "unsupported_module",
-]  # fmt: skip

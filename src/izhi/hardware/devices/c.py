@@ -93,6 +93,3 @@ def _compiled(network: CNetwork) -> ctypes.CDLL:
             last = (done.stderr.strip() or "without a message").splitlines()[-1]
             raise DeviceError(f"{compiler} cannot compile the network: {last}")
         return ctypes.CDLL(str(folder / "network.so"))
-
-
-__all__ = ["CDevice", "c_compiler"]

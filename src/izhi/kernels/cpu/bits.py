@@ -207,17 +207,3 @@ def dense(words: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
     out = torch.empty(steps, batch, inputs, dtype=dtype)
     launch(_expand(dtype), steps, batch, chunks, inputs, words.contiguous(), out, pieces=batch)
     return out
-
-
-__all__ = [
-    "counted",
-    "dense",
-    "lowest_bit",
-    "number_of_bits",
-    "packed",
-    "packed_nonzero",
-    "transpose_words",
-    "turn_over",
-    "word_of",
-    "words_of_floats",
-]

@@ -454,15 +454,3 @@ def weight_gradient(events: Events, g: Tensor) -> Tensor:
         pieces=blocks * parts,
     )  # fmt: skip
     return turned(made, outputs)
-
-
-__all__ = [
-    "TOGETHER",
-    "add_products",
-    "aligned",
-    "gathered",
-    "interleave_pairs",
-    "product",
-    "turned",
-    "weight_gradient",
-]

@@ -358,17 +358,3 @@ def weight_gradient(events: Events, g: Tensor) -> Tensor:
         pieces=blocks * parts,
     )  # fmt: skip
     return out.transpose(1, 2).flatten(0, 1)[:outputs].contiguous()
-
-
-__all__ = [
-    "PLACES",
-    "STARTS",
-    "fire_often",
-    "list_steps",
-    "listed",
-    "product",
-    "rows_of",
-    "sum_baseline",
-    "sum_weights",
-    "weight_gradient",
-]

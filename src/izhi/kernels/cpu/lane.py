@@ -91,6 +91,3 @@ def _step_vjp(plan: Plan, ops: OpSet, places: dict[Symbol, str]) -> Scalar:
         stores.append("ahead[0, i] = before[0, i]")
     arguments = "before, ahead, gz, q, same, current, conductance, bias, g_spike, summed, bias_sum, s, i"
     return _function(ops, "step_vjp", arguments, [*loads, *lines, *stores, f"return {current}, {conductance}"])
-
-
-__all__ = ["LaneFunctions", "lane_functions"]

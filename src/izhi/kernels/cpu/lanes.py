@@ -109,6 +109,3 @@ def feed_back_by_unit(
             source, target, total = x[start : start + 32], out[start : start + 32], sums[32 * b : 32 * b + 32]
             for i in range(32):
                 target[i] = store_bf16(load_bf16(source[i]) + total[i])
-
-
-__all__ = ["feed_back", "feed_back_by_unit", "multiply_factors", "spread"]

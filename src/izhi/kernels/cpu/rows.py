@@ -250,21 +250,3 @@ def prefetch_for_write(builder: IRBuilder, address: ir.Value) -> None:
     kind = ir.FunctionType(ir.VoidType(), [pointer, _I32, _I32, _I32])
     fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
     builder.call(fetch, [builder.inttoptr(address, pointer), *(ir.Constant(_I32, x) for x in (1, 3, 1))])
-
-
-__all__ = [
-    "GROUP",
-    "OUTPUT_BLOCK",
-    "SMALL_OUTPUT",
-    "add_rows",
-    "add_sums",
-    "copy_row",
-    "list_bits",
-    "list_names",
-    "prefetch_for_write",
-    "prefetch_row",
-    "scatter_rows",
-    "subtract_rows",
-    "sum_subsets",
-    "weigh_rows",
-]

@@ -96,6 +96,3 @@ def tiles_of(matrix: Tensor) -> Tensor:
     """A matrix (K, N) as ``multiply`` takes it, (⌈N/COLUMNS⌉, K, COLUMNS)."""
     filled = nn.functional.pad(matrix.float(), (0, -matrix.shape[1] % COLUMNS))
     return filled.view(len(matrix), -1, COLUMNS).transpose(0, 1).contiguous()
-
-
-__all__ = ["COLUMNS", "ROWS", "multiply", "tiles_of", "whole_tiles"]

@@ -569,6 +569,3 @@ def _tiles(gradient: LowRankGradient, chunks: int, blocks: int) -> tuple[Tensor,
     above = g.new_zeros(TILE_PAIRS, blocks * OUTPUT_BLOCK)
     above[:outputs, :neurons] = weight
     return upper, above.view(TILE_PAIRS // 2, 2, -1, TILE_ROWS).permute(2, 0, 3, 1).contiguous()
-
-
-__all__ = ["backward", "forward"]

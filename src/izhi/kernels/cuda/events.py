@@ -202,13 +202,3 @@ def weight_gradient(events: Events, g: Tensor) -> Tensor:
 
 
 BITS = BitKernels(packed, dense, counted, listed, ProductKernels(product, weight_gradient))
-
-__all__ = [
-    "BITS",
-    "BLOCK",
-    "GROUP",
-    "block_of",
-    "currents_of",
-    "rows_of",
-    "weight_gradient",
-]

@@ -88,6 +88,3 @@ def lane_functions(plan: Plan) -> BlockFunctions:
             for k in range(len(plan.summed))
         )]),
     )  # fmt: skip
-
-
-__all__ = ["BlockFunctions", "lane_functions"]

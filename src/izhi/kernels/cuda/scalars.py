@@ -90,5 +90,3 @@ OPS = OpSet(
 
 #: Of every kernel. Products and sums must stay apart: contracted, spikes at the threshold would differ.
 OPTIONS: dict[str, Any] = {} if is_interpreted() else {"enable_fp_fusion": False}
-
-__all__ = ["OPS", "OPTIONS", "constant", "is_interpreted", "jit"]

@@ -118,5 +118,3 @@ def backward(
 
 
 LAYER = LayerKernels(forward, backward)
-
-__all__ = ["LAYER", "backward", "forward"]
