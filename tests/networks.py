@@ -9,6 +9,7 @@ from izhi.hardware.fixed import (
     NEURONS,
     FixedPoint,
     IntegerLayer,
+    IntegerMembrane,
     IntegerNetwork,
     IntegerReadout,
     IntegerSynapse,
@@ -30,6 +31,8 @@ def random_network(
     classes=4,
     synapse=None,
     delay=0,
+    membrane=None,
+    reads="sum",
 ):
     """A network whose neurons spike, saturate and reset; its constants are drawn near useful ones."""
     random = np.random.default_rng(seed)
@@ -71,7 +74,11 @@ def random_network(
             random.integers(-half, half, (classes, sizes[-1])), bits, random.integers(1, 99, classes),
             random.integers(-999, 999, classes),
         )  # fmt: skip
-    return IntegerNetwork(tuple(layers), last)
+    if membrane is not None:  # a format of its sums
+        decay, shift = random.integers(0, (1 << 12) + 1, classes), int(random.integers(0, 12))
+        current = FixedPoint(int(random.integers(6, 20)), 3)
+        last = replace(last, membrane=IntegerMembrane(membrane, decay, 12, shift, current))
+    return IntegerNetwork(tuple(layers), last, reads)
 
 
 def with_windows(network, features):

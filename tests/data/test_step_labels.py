@@ -124,14 +124,31 @@ def test_settings_that_do_not_fit(options, message, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_hardware_has_one_answer_for_a_sample(tmp_path, capsys):
+@pytest.mark.parametrize("readout", ["membrane", "current"])
+def test_integers_answer_in_each_step_as_torch_does(readout, tmp_path, capsys):
     x, y = pulses()
     np.savez(tmp_path / "own.npz", x=x, y=y, over_time=True)
-    bits = ["--weight-bits", "4", "--state-bits", "16", "--readout", "current", "--neuron", "lif", "--hidden", "4"]
-    own = ["--dataset", str(tmp_path / "own.npz"), "--loss", "step", "--steps", "20", "--epochs", "1", *bits]
-    assert main(["train", *own, "--out", str(tmp_path / "run")]) == 0
-    assert main(["export", str(tmp_path / "run")]) == 2
-    assert "has a label for each step, but hardware has one answer for a sample" in capsys.readouterr().err
+    own = ["--dataset", str(tmp_path / "own.npz"), "--loss", "step", "--steps", "20", "--epochs", "2", "--quiet"]
+    run, rounded = str(tmp_path / "run"), tmp_path / "rounded"
+    network = ["--neuron", "lif", "--hidden", "8", "--readout", readout, "--learning-rate", "0.05"]
+    own += ["--encoding", "current", "--levels", "15"]
+    assert main(["train", *own, *network, "--out", run]) == 0
+    assert main(["quantize", run, "--weights", "8", "--epochs", "1", "--quiet", "--out", str(rounded)]) == 0
+    artifact, of_torch, of_integers = str(rounded / "network.izhi"), tmp_path / "t.json", tmp_path / "i.json"
+    assert main(["export", str(rounded), "--samples", "9"]) == 0
+    assert main(["evaluate", artifact, "--against", str(rounded)]) == 0
+    assert main(["evaluate", str(rounded), "--json", str(of_torch)]) == 0
+    assert main(["evaluate", artifact, "--json", str(of_integers)]) == 0
+    one, two = (json.loads(path.read_text()) for path in (of_torch, of_integers))
+    assert one["confusion"] == two["confusion"]
+    assert np.sum(one["confusion"]) == 240
+    assert one["test_accuracy"] == pytest.approx(two["test_accuracy"])
+    capsys.readouterr()
+    assert main(["run", artifact, "--samples", str(rounded / "samples.npz"), "--compare"]) == 0
+    assert "% of 180 steps of 9 samples" in capsys.readouterr().out
+    assert main(["run", artifact, "--device", "c", "--samples", "3", "--compare"]) == 0
+    assert main(["evolve", artifact, "--epochs", "1", "--out", str(tmp_path / "evolved")]) == 2
+    assert "the network has scores of each step, expected one class for a sample" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ import torch
 from izhi import IzhiError, data, training
 from izhi.cli import main
 from izhi.experiments import build, trained
-from izhi.experiments.export import expect_integers
 from izhi.experiments.run import train
 from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import experiment
@@ -293,12 +291,6 @@ def test_a_run_of_padded_series_reads_each_last_step(tmp_path, capsys):
     assert trained.load(path).history[-1]["test_accuracy"] > 0.8
     assert main([*common, "--readout", "spikes", "--out", str(tmp_path / "no")]) == 2
     assert "loss is 'last', but the network answers with spikes" in capsys.readouterr().err
-
-
-def test_hardware_does_not_read_last_steps():
-    e = experiment({**SMALL, "loss": "last", "readout": "current", "weight_bits": 4, "state_bits": 16})
-    with pytest.raises(IzhiError, match="loss is 'last', but hardware sums the output over all steps"):
-        expect_integers(Path("run"), e)
 
 
 def test_a_cosine_schedule_ends_in_small_steps_and_goes_on_exactly(tmp_path):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from izhi.data import has_step_labels
 from izhi.errors import ArtifactError
 from izhi.experiments import samples
 from izhi.experiments.trained import Trained
@@ -19,9 +20,9 @@ from izhi.training import LOSSES
 
 
 def reference(trained: Trained) -> Reference:
-    """A trained network as the reference of a device."""
+    """A trained network as the reference of a device, in steps if each has a label."""
     network, coding = trained.network.eval(), trained.experiment.coding
-    loss = LOSSES[trained.experiment.training.loss]
+    loss, of_steps = LOSSES[trained.experiment.training.loss], has_step_labels(trained.dataset.test)
 
     def run(inputs: Inputs) -> Outcome:
         x = torch.from_numpy(inputs).float()
@@ -32,7 +33,8 @@ def reference(trained: Trained) -> Reference:
         with torch.no_grad():
             out = network.record(x)
         spikes = [(layer > 0).flatten(2).numpy().astype(np.uint8) for layer in out.spikes]
-        return Outcome(loss.scores(out.output).double().numpy(), spikes)
+        output = out.output.double()  # in which sums are exact
+        return Outcome((output.transpose(0, 1) if of_steps else loss.scores(output)).numpy(), spikes)
 
     return Reference(run, f"the network of {trained.path}")
 

@@ -17,6 +17,7 @@ from izhi.errors import SettingError, install, unknown
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.description import describe, describe_encoder
 from izhi.experiments.settings.groups import DataSettings
+from izhi.hardware.fixed import Reading
 from izhi.network import Network, builder, encoders
 from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose, derive_seed
@@ -191,6 +192,14 @@ def steps_to_keep(e: Experiment, spec: NetworkSpec, samples: int) -> int | None:
         return None
     steps = max(1, _PART // (_KEPT * numbers))
     return steps - steps % 32 or steps
+
+
+def reading(e: Experiment, dataset: Dataset) -> Reading:
+    """What the integer model reads of its scores over time, as the loss of an experiment does."""
+    if has_step_labels(dataset.test):
+        return "steps"
+    readings: dict[str, Reading] = {"max": "max", "last": "last"}
+    return readings.get(e.training.loss, "sum")
 
 
 def network(

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from izhi.data import Dataset, has_step_labels
+from izhi.data import Dataset
 from izhi.errors import ArtifactError, SettingError
-from izhi.experiments import samples, trained
+from izhi.experiments import build, samples, trained
 from izhi.experiments.run_folder import accuracy_of, versions
 from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.hardware import artifact as files, fixed
@@ -42,9 +42,7 @@ def of_run(run: trained.Trained, *, tests: int = 4) -> IntegerArtifact:
     e, dataset, network = run.experiment, run.dataset, run.network
     from izhi import quantization
 
-    if has_step_labels(dataset.test):
-        raise SettingError(f"{dataset.name} has a label for each step, but hardware has one answer for a sample")
-    integers = quantization.in_integers(network)
+    integers = quantization.in_integers(network, reads=build.reading(e, dataset))
     encoding = encoding_of(e)
     spikes = in_whole_numbers(test_vectors(run, min(tests, most_tests(integers, e.coding.steps))), encoding)
     scores = fixed.run(integers, spikes).scores
@@ -56,10 +54,11 @@ def require_hardware(e: Experiment, dataset: Dataset, network: Network) -> None:
     expect_integers(Path("the network"), e)
     from izhi import quantization
 
-    integers = quantization.in_integers(network.eval())
+    integers = quantization.in_integers(network.eval(), reads=build.reading(e, dataset))
     shape.require_core(integers, largest_input=shape.largest_input(e.flat()))
     encoding, steps = encoding_of(e), e.coding.steps
-    spikes, scores = np.zeros((steps, 0, integers.inputs), np.uint8), np.zeros((0, len(dataset.classes)), np.int64)
+    spikes = np.zeros((steps, 0, integers.inputs), np.uint8)
+    scores = fixed.run(integers, spikes).scores
     made = IntegerArtifact(integers, steps, tuple(dataset.classes), encoding, {}, spikes, scores)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "network.izhi"
@@ -94,8 +93,6 @@ def expect_integers(path: Path, e: Experiment) -> None:
     """Raise SettingError unless a run is quantised, and hardware reads its output as the run does."""
     if not e.quantization.is_whole:
         raise SettingError(f"{path} has float weights or states, expected both in integers; run izhi quantize first")
-    if e.training.loss == "last":
-        raise SettingError("loss is 'last', but hardware sums the output over all steps; train with mean or count")
     if e.coding.lengths == "pad":
         raise SettingError(
             "lengths is 'pad', whose output after the end of a sample hardware would count; train with resample"

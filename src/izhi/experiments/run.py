@@ -179,7 +179,8 @@ def require_core(e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor])
     from izhi.quantization import in_integers
 
     encoder = build.encoder(e, dataset)
-    whole = in_integers(build.network(e, encoder.grid, len(dataset.classes), start=weights).eval())
+    network = build.network(e, encoder.grid, len(dataset.classes), start=weights).eval()
+    whole = in_integers(network, reads=build.reading(e, dataset))
     shape.require_core(whole, largest_input=shape.largest_input(e.flat()))
 
 

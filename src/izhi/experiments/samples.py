@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from izhi.data import Dataset, EventBatch, stream
+from izhi.data import NO_LABEL, Dataset, EventBatch, stream
 from izhi.errors import ArtifactError, DataError, IzhiError, SettingError
 from izhi.experiments import build
 from izhi.experiments.settings import Experiment, experiment
@@ -77,7 +77,7 @@ def of_file(artifact: Artifact[HardwareNetwork], path: Path) -> Iterator[tuple[I
     Args:
         artifact: whose network runs them.
         path: of the file (.npz): ``spikes`` (T, samples, inputs), uint8, or for the FPGA IP ``currents``
-            (samples, inputs), float32; ``labels`` (samples,), int64.
+            (samples, inputs), float32; ``labels`` (samples,), or of each step (samples, T), int64.
 
     Raises:
         DataError: if the file does not exist, or holds samples of another network.
@@ -88,7 +88,7 @@ def of_file(artifact: Artifact[HardwareNetwork], path: Path) -> Iterator[tuple[I
     if (inputs.ndim == 2) != takes_currents or inputs.shape[-1] != width:
         kind = f"currents (samples, {width})" if takes_currents else f"spikes (T, samples, {width})"
         raise DataError(f"{path} holds inputs {inputs.shape}, expected {kind}; export samples of this artifact")
-    if labels.min() < 0 or labels.max() >= classes:
+    if labels.min() < (NO_LABEL if labels.ndim == 2 else 0) or labels.max() >= classes:
         raise DataError(f"{path} has labels {labels.min()} to {labels.max()}, expected 0 to {classes - 1}")
     for begin in range(0, len(labels), EVALUATION_BATCH):
         batch = slice(begin, begin + EVALUATION_BATCH)

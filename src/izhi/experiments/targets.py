@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from izhi.experiments import export, export_ip
+from izhi.experiments import build, export, export_ip
 from izhi.experiments.settings import Experiment
 from izhi.experiments.trained import Trained
 from izhi.hardware import networks
 from izhi.hardware.artifact import Artifact
-from izhi.network import Network
 
 
 @dataclass(frozen=True)
@@ -19,19 +18,19 @@ class Target:
     """One kind of hardware."""
 
     expect: Callable[[Path, Experiment], None]  #: raises SettingError unless the hardware runs an experiment's network
-    network: Callable[[Network], networks.HardwareNetwork]  #: converts a trained network
+    network: Callable[[Trained], networks.HardwareNetwork]  #: converts the network of a run
     artifact: Callable[[Trained], Artifact[networks.HardwareNetwork]]  #: makes the artifact of a run in memory
 
 
-def _in_integers(network: Network) -> networks.HardwareNetwork:
+def _in_integers(run: Trained) -> networks.HardwareNetwork:
     from izhi import quantization
 
-    return quantization.in_integers(network)
+    return quantization.in_integers(run.network.eval(), reads=build.reading(run.experiment, run.dataset))
 
 
 TARGETS = {
     "core": Target(export.expect_integers, _in_integers, export.of_run),
-    "hls-ip": Target(export_ip.expect_ip, export_ip.for_ip, export_ip.of_run),
+    "hls-ip": Target(export_ip.expect_ip, lambda run: export_ip.for_ip(run.network.eval()), export_ip.of_run),
 }
 
 

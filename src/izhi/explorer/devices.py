@@ -11,6 +11,7 @@ import numpy as np
 from bokeh.document import Document
 from bokeh.layouts import column
 from bokeh.models import Button, Select, Spinner
+from numpy.typing import NDArray
 
 from izhi.errors import DataError, SettingError
 from izhi.explorer import widgets
@@ -102,7 +103,7 @@ class DevicesPage:
             device = self._open[name]
             device.clear()
             answers[name] = device.run(batched, sends_spikes=True), device.counters
-        return deployed, int(labels[number]), answers
+        return deployed, _last(labels[number]), answers
 
     def _show(self, deployed: AnyArtifact, label: int, answers: Mapping[str, tuple[Outcome, Counters]]) -> None:
         self._describe(deployed)
@@ -138,6 +139,11 @@ def description(deployed: AnyArtifact) -> str:
     return words + widgets.table(headings, rows, words=3)
 
 
+def _last(classes: NDArray[np.int64]) -> int:
+    """The class of a sample, or of its last step."""
+    return int(np.reshape(classes, -1)[-1])
+
+
 def agreement(deployed: AnyArtifact, label: int, answers: Mapping[str, tuple[Outcome, Counters]]) -> str:
     """Answers, spikes, cycles, and how many spikes differ from the first device's, as HTML."""
     first, _ = next(iter(answers.values()))
@@ -147,7 +153,8 @@ def agreement(deployed: AnyArtifact, label: int, answers: Mapping[str, tuple[Out
         spikes = sum(int(x.sum()) for x in outcome.spikes)
         cycles = "–" if counters.cycles is None else f"{counters.cycles:,}"
         scores = "yes" if np.array_equal(outcome.scores, first.scores) else "no"
-        rows.append((name, deployed.classes[int(outcome.classes[0])], f"{spikes:,}", f"{different:,}", scores, cycles))
+        answer = deployed.classes[_last(outcome.classes[0])]
+        rows.append((name, answer, f"{spikes:,}", f"{different:,}", scores, cycles))
     headings = ("device", "answer", "spikes", "spikes that differ", "same scores", "cycles")
     right = f"<p>the vector's own scores name the class <b>{escape(deployed.classes[label])}</b></p>"
     return right + widgets.table(headings, rows, words=2)

@@ -155,6 +155,10 @@ class Connection(nn.Module):
         kernel = "" if self._kind.convolve is None else f" channels, {'×'.join(map(str, self.input.kernel_size))}"
         return f"{self.inputs} → {self.outputs}{kernel}"
 
+    def read_out(self, spikes: Spikes, trace: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The currents of a readout without neurons, and the trace of its synapse, see ``currents``."""
+        return currents(self(spikes), trace)
+
     @property
     def is_plain(self) -> bool:
         """Whether it has no synapse and no feedback."""

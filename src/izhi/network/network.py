@@ -17,7 +17,6 @@ from izhi.network.connections import Connection
 from izhi.network.initialization import CalibrationReport, calibrate
 from izhi.network.layers import BatchNorm, Layer, ModuleState
 from izhi.network.sequence import Dropout, are_weights, hooked, layers_of, run_sequence
-from izhi.network.synapses import currents
 from izhi.neurons.state import Target, detach, moved
 from izhi.spec.network import check_network
 
@@ -252,7 +251,7 @@ class Network(nn.Module):
         if self.readout is None:
             return NetworkOutput(cast(Tensor, out), NetworkState(after))
         try:
-            current, trace = currents(self.readout(out), before.readout)
+            current, trace = self.readout.read_out(out, before.readout)
         except ShapeError as error:
             raise ShapeError(f"the readout: {error}") from None
         return NetworkOutput(current, NetworkState(after, trace))

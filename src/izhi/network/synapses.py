@@ -11,6 +11,9 @@ from torch.nn import functional
 
 from izhi.errors import SettingError
 from izhi.kernels import Synapse, SynapticInput
+from izhi.kernels.reference import apply_synapse
+from izhi.kernels.synaptic_input import Memory
+from izhi.kernels.torch_step import is_plain, only_gradient
 from izhi.neurons.distribution import sample
 from izhi.spec import ConductanceSpec, Spread, SynapseSpec
 
@@ -58,6 +61,21 @@ def _filter_each(x: Tensor, decay: Tensor, state: Tensor | None) -> Tensor:
     fading = base[:, None] ** torch.arange(1, size + 1, device=x.device)
     y = within + fading[:, :, None, None] * before[:, None]
     return y.permute(2, 1, 3, 0).reshape(chunks * size, batch, outputs)[:steps]
+
+
+def fixed_point_filter(x: Tensor, synapse: Synapse, state: Tensor | None = None) -> Tensor:
+    """The sums of a synapse with a grid for all t, (T, B, N) → (T, B, N): s[t] = sat(round(decay·s[t−1] + x[t])).
+
+    They are in double precision, with the gradients of ``exponential_filter``.
+    """
+    x, decay = x.double(), synapse.decay.double()
+    memory, sums = Memory(() if state is None else (state.double(),)), list[Tensor]()
+    with torch.no_grad():
+        for now in x:
+            _, memory = apply_synapse(SynapticInput(now, synapse=synapse._replace(decay=decay)), memory)
+            sums.append(memory.synapse[0])
+        held = torch.stack(sums)
+    return held if is_plain() else held + only_gradient(exponential_filter(x, decay, state))
 
 
 def _powers(base: Tensor, size: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from izhi.deprecation import renamed_names as _renamed_names
 from izhi.quantization.calibration import Calibration, calibrate, fitting, formats, ranges, usual_formats
-from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
+from izhi.quantization.connections import QuantizedConnection, QuantizedMembrane, QuantizedReadout
 from izhi.quantization.convert import in_integers, quantized
 from izhi.quantization.neurons import (
     MULTIPLIER_BITS,
@@ -15,6 +15,7 @@ __all__ = [
     "MULTIPLIER_BITS",
     "Calibration",
     "QuantizedConnection",
+    "QuantizedMembrane",
     "QuantizedNeuron",
     "QuantizedReadout",
     "StateFormats",

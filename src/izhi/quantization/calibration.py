@@ -18,6 +18,7 @@ from izhi.kernels.packed import different_spikes, spikes_of_neurons
 from izhi.kernels.torch_step import constants_function
 from izhi.network.layers import Layer
 from izhi.network.network import Network
+from izhi.network.synapses import ExponentialSynapse, exponential_filter
 from izhi.neurons import Neuron
 from izhi.neurons.neuron import NeuronLayer
 from izhi.quantization.layerwise import LayerInput, walk
@@ -27,6 +28,8 @@ from izhi.quantization.neurons import StateFormats, quantized_neuron
 COVERED = 0.9999
 #: Factor by which a synapse's sums may grow while weights train further.
 ROOM = 2.0
+#: Bits of the currents of a readout's synapse at least: the hardware adds them to scores of 32 bits.
+CURRENT_BITS = 16
 #: A finer format is chosen if its wrong spikes are at most the first share of those of a wider one. It is not tried
 #: if wrong spikes are at most the second share of all, so that states keep room while the network trains further.
 WORTH_IT, NEGLIGIBLE = 0.9, 5e-3
@@ -102,7 +105,7 @@ class Calibration(NamedTuple):
     """What samples decide of a network that is quantised.
 
     Attributes:
-        formats: of each layer's states; None for float states.
+        formats: of each layer's states, then of a readout's synapse if it has one; None for float states.
         currents: mean current of each output or channel of every layer and of the readout, see ``correct_biases``.
     """
 
@@ -111,7 +114,7 @@ class Calibration(NamedTuple):
 
 
 def formats(network: Network, spikes: Spikes, width: int, *, fraction: int = 14) -> list[StateFormats]:
-    """Formats of each layer's states, of a width.
+    """Formats of each layer's states, then of a readout's synapse if it has one, of a width.
 
     They include nearly all states of the samples. A finer format, in which the largest states saturate, replaces one
     if it changes fewer of the layer's spikes.
@@ -132,6 +135,8 @@ def calibrate(network: Network, spikes: Spikes, width: int | None, *, fraction: 
         for layer, arriving in walk(network, spikes):
             if isinstance(layer, Layer) and width is not None:
                 chosen.append(_formats_of(layer, arriving, width, fraction))
+            elif not isinstance(layer, Layer) and layer.synapse is not None and width is not None:
+                chosen.append(_formats_of_readout(layer.synapse, arriving, width, fraction))
             currents.append(arriving.mean_current)
     return Calibration(None if width is None else chosen, currents)
 
@@ -145,6 +150,17 @@ def _formats_of(layer: Layer, arriving: LayerInput, width: int, fraction: int) -
     v, *others = (fitting(width, max(x, 1.01 * y) or 1.0) for x, y in zip(states, least, strict=True))
     u, *others = others or [fitting(width, 1.0)]
     return _refine(layer.neuron, arriving, StateFormats(v, u, fraction, sums, tuple(others)), least)
+
+
+def _formats_of_readout(synapse: ExponentialSynapse, arriving: LayerInput, width: int, fraction: int) -> StateFormats:
+    """Formats that include all sums and currents, and ``ROOM`` times as large ones."""
+    sums, last = torch.zeros(synapse.decay.shape or (1,)), None
+    for drive in arriving:
+        each = exponential_filter(drive.current, synapse.decay, last)
+        sums, last = torch.maximum(sums, each.abs().amax((0, 1))), each[-1]
+    largest, current = float(sums.max()), float((sums * (1 - synapse.decay)).max())
+    number = fitting(max(width, CURRENT_BITS), ROOM * current or 1.0)
+    return StateFormats(number, number, fraction, fitting(width, ROOM * largest or 1.0))
 
 
 def _least(layer: Layer, width: int, fraction: int) -> list[float]:
@@ -205,7 +221,7 @@ def _wrong_spikes(neuron: Neuron, arriving: LayerInput, formats: Sequence[StateF
 def usual_formats(network: Network, width: int) -> list[StateFormats]:
     """Formats for a network whose own a checkpoint then loads."""
     number = FixedPoint(width, max(width - 3, 0))
-    return [
-        StateFormats(number, number, trace=None if layer.connection.synapse is None else number)
-        for layer in network.spiking
-    ]
+    synapses = [layer.connection.synapse for layer in network.spiking]
+    if network.readout is not None and network.readout.synapse is not None:
+        synapses.append(network.readout.synapse)
+    return [StateFormats(number, number, trace=None if synapse is None else number) for synapse in synapses]

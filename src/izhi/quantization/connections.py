@@ -10,12 +10,15 @@ from brevitas.quant import Int8WeightPerChannelFloatMSE, Int8WeightPerTensorFloa
 from torch import Tensor, nn
 
 from izhi.errors import SettingError
-from izhi.kernels import Spikes, Synapse, SynapticInput, WeightedSpikes
+from izhi.hardware import fixed
+from izhi.kernels import AnyInput, Spikes, Synapse, SynapticInput, WeightedSpikes
 from izhi.kernels.torch_step import rounded
 from izhi.kernels.tracing import is_transformed
 from izhi.network.connections import Connection
 from izhi.network.delays import Delay
-from izhi.network.synapses import ConductanceSynapse
+from izhi.network.synapses import ConductanceSynapse, fixed_point_filter
+from izhi.neurons.neuron import clamp_straight_through
+from izhi.quantization.neurons import StateFormats, gain_of, grid_of, in_formats, integers_of, multiplied
 from izhi.quantization.requirements import check_readout, unsupported_connection
 
 
@@ -124,6 +127,59 @@ class QuantizedConnection(Connection):
         return self.unit * float(self.integers()[1].detach().max()) if self.gives_integers else 1.0
 
 
+class QuantizedMembrane(QuantizedConnection):
+    """A readout with a membrane in integers, see ``fixed.IntegerReadout``; its currents are in double precision.
+
+    Args:
+        connection: Linear with an ExponentialSynapse, which are copied as by ``QuantizedConnection``.
+        bits: of a weight, 2 to 8.
+        formats: of its sums (``trace``) and of its currents (``v``).
+        unit: of the inputs, see ``QuantizedConnection``.
+    """
+
+    def __init__(self, connection: Connection, bits: int, formats: StateFormats, *, unit: float = 1.0) -> None:
+        super().__init__(connection, bits, unit=unit)
+        self.format: Tensor
+        self.register_buffer("format", formats.of_sums(self.largest_scale).as_tensor())
+
+    @property
+    def formats(self) -> StateFormats:
+        """The formats, kept in a buffer, which checkpoints hold."""
+        return StateFormats.of_tensor(self.format, 1)
+
+    def _rounded(self, drive: AnyInput, formats: StateFormats) -> tuple[Tensor, int, Tensor]:
+        """The factor of the sums and its shift, and the bias, in units of the currents."""
+        number = formats.v
+        factor, shift = multiplied(gain_of(drive), number.unit)
+        bias = torch.zeros(1) if drive.bias is None else drive.bias
+        return factor, shift, rounded(bias.double(), 2.0**number.fraction)
+
+    def read_out(self, spikes: Spikes, trace: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        formats = self.formats
+        drive, grid = in_formats(self(spikes), formats), grid_of(formats.v)
+        factor, _, bias = self._rounded(drive, formats)
+        assert drive.synapse is not None, "a membrane has a synapse"
+        sums = fixed_point_filter(drive.current, drive.synapse, trace)
+        return clamp_straight_through(rounded(sums * factor, grid.scale), grid.low, grid.high) + bias, sums[-1]
+
+    def in_integers(self, pools: tuple[fixed.Pool, ...]) -> fixed.IntegerReadout:
+        """The readout of izhi.fixed behind pools."""
+        formats, shape = self.formats, (self.outputs,)
+        drive = in_formats(self(torch.zeros(1, 1, self.inputs)), formats)
+        factor, shift, bias = self._rounded(drive, formats)
+        assert drive.synapse is not None, "a membrane has a synapse"
+        assert formats.trace is not None, "a membrane has a format of its sums"
+        weight, _ = self.integers()
+        membrane = fixed.IntegerMembrane(
+            formats.trace, integers_of(drive.synapse.decay, formats.fraction, shape), formats.fraction,
+            shift + formats.sum_fraction, formats.v,
+        )  # fmt: skip
+        return fixed.IntegerReadout(
+            weight.long().numpy(), self.bits, integers_of(factor, shift + formats.v.fraction, shape),
+            integers_of(bias, formats.v.fraction, shape), membrane=membrane, pools=pools,
+        )  # fmt: skip
+
+
 class QuantizedReadout(Connection):
     """A readout without neurons: 2^k·(Σ_i Q·s[t] + B) in integers Q and B; 2^k is near the weights' scale.
 
@@ -155,3 +211,26 @@ class QuantizedReadout(Connection):
         self.check(spikes)
         whole, bias, power = self.integers()
         return SynapticInput((self.product(spikes, whole) + bias) * power)
+
+
+def quantized_readout(
+    connection: Connection, bits: int, formats: StateFormats | None, *, unit: float = 1.0
+) -> Connection:
+    """A readout of rounded weights.
+
+    Args:
+        connection: Linear, with an ExponentialSynapse or none.
+        bits: of a weight, 2 to 8.
+        formats: of a membrane; None for one in floats.
+        unit: of the inputs, see ``QuantizedConnection``.
+
+    Raises:
+        SettingError: for another connection or number of bits.
+    """
+    if connection.synapse is None:
+        return QuantizedReadout(connection, bits, unit=unit)
+    is_supported = connection.feedback is None and not isinstance(connection.synapse, ConductanceSynapse)
+    check_readout(isinstance(connection.input, nn.Linear) and is_supported, connection.kind)
+    if formats is None:
+        return QuantizedConnection(connection, bits, integers=False, unit=unit)
+    return QuantizedMembrane(connection, bits, formats, unit=unit)

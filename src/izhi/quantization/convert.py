@@ -18,7 +18,7 @@ from izhi.network.delays import SynapticDelay
 from izhi.network.layers import Layer, folded
 from izhi.network.network import Network, input_features
 from izhi.network.sequence import each_step
-from izhi.quantization.connections import QuantizedConnection, QuantizedReadout
+from izhi.quantization.connections import QuantizedConnection, QuantizedMembrane, QuantizedReadout, quantized_readout
 from izhi.quantization.neurons import QuantizedNeuron, StateFormats, quantized_neuron
 from izhi.quantization.requirements import check_levels, synaptic_delays, unsupported_module
 
@@ -42,7 +42,7 @@ def quantized(
     Args:
         network: of float weights and states.
         bits: of a weight, 2 to 8; None for float weights.
-        formats: of each layer's states; None for float states.
+        formats: of each layer's states, then of a readout's synapse if it has one; None for float states.
         own: bits of each layer's weights, in place of ``bits``.
         per_neuron: whether each neuron's weights have a scale of their own.
         levels: L, of inputs from 0 to 1, which become round(L·value); None for inputs of spikes or counts.
@@ -64,9 +64,15 @@ def quantized(
         else:
             module, unit = (module, unit) if bits is None else _on_integers(module, unit, number)
             modules.append(module)
-    readout = (
-        network.readout if bits is None else network.readout and QuantizedReadout(network.readout, bits, unit=unit)
-    )
+    readout = network.readout
+    if readout is not None and bits is not None:
+        of_membrane = next(states, None)
+        if formats is not None and readout.synapse is not None and of_membrane is None:
+            raise SettingError(
+                f"formats are of {len(formats)} layers, but the readout has a synapse, expected its format behind them;"
+                " choose them by izhi.quantization.formats"
+            )
+        readout = quantized_readout(readout, bits, of_membrane, unit=unit)
     return Network(modules, readout, keep_every=network.keep_every, dropout=network.dropout, is_exact=True)
 
 
@@ -143,8 +149,12 @@ def _along(size: Size, rank: int) -> tuple[int, ...]:
     return (size,) * rank if isinstance(size, int) else tuple(size)
 
 
-def in_integers(network: Network) -> fixed.IntegerNetwork:
+def in_integers(network: Network, *, reads: fixed.Reading = "sum") -> fixed.IntegerNetwork:
     """Convert a quantised network to the integer model, with the same spikes in every step of every layer.
+
+    Args:
+        network: quantised.
+        reads: what the scores of a sample are, by the network's output in each step.
 
     Raises:
         SettingError: for a module that integers do not have.
@@ -162,13 +172,15 @@ def in_integers(network: Network) -> fixed.IntegerNetwork:
                 pools, (spikes, _) = [], module(spikes)
             elif isinstance(module, QuantizedReadout):
                 readout = _readout(module, tuple(pools))
+            elif isinstance(module, QuantizedMembrane):
+                readout = module.in_integers(tuple(pools))
             else:
                 if isinstance(module, (SumPool, nn.MaxPool1d, nn.MaxPool2d)):
                     pools.append(_pool(module, spikes.shape[2:]))
                 spikes = each_step(module, spikes)
     if pools and readout is None:
         raise SettingError("the network ends in a pool, which integers read no classes of; end it in a layer")
-    return fixed.IntegerNetwork(tuple(layers), readout)
+    return fixed.IntegerNetwork(tuple(layers), readout, reads)
 
 
 def _layer(layer: Layer, spikes: Tensor, pools: tuple[fixed.Pool, ...]) -> fixed.IntegerLayer:

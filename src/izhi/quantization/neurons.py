@@ -86,7 +86,7 @@ class StateFormats:
     @property
     def of_kernels(self) -> Formats:
         """The same formats in the form of the kernels."""
-        return Formats(_grid(self.v), tuple(map(_grid, self.states)))
+        return Formats(grid_of(self.v), tuple(map(grid_of, self.states)))
 
     @property
     def sum_fraction(self) -> int:
@@ -105,7 +105,7 @@ class StateFormats:
         return replace(self, trace=FixedPoint(width, min(max(width - before, 0), MOST_FRACTION)))
 
 
-def _grid(number: FixedPoint) -> Grid:
+def grid_of(number: FixedPoint) -> Grid:
     """A format in values."""
     return Grid(2.0**number.fraction, number.lowest * number.unit, number.highest * number.unit)
 
@@ -203,7 +203,7 @@ class QuantizedNeuron(nn.Module):
     def initial_state(self, current_t: Tensor) -> Any:
         """The float neuron's initial state, rounded, within the formats."""
         state = self.neuron.initial_state(current_t)
-        grids = map(_grid, self.formats.states)
+        grids = map(grid_of, self.formats.states)
         held = [rounded(x, g.scale).clamp(g.low, g.high) for x, g in zip(state[:-1], grids, strict=False)]
         return with_values(state, held, state[-1])
 
@@ -228,9 +228,9 @@ class QuantizedNeuron(nn.Module):
             elif constant.role == "value":
                 value = rounded(value, 2.0**number.fraction)
                 if constant.name in selected:
-                    value = clamp_straight_through(value, *_grid(number)[1:])
+                    value = clamp_straight_through(value, *grid_of(number)[1:])
             results[constant.name] = value.float()
-        factor, unit = factor * _gain(drive), formats.v.unit
+        factor, unit = factor * gain_of(drive), formats.v.unit
         if self.learned:  # which training may carry to where no multiplier is
             factor = clamp_straight_through(factor, 0.0, (2**31 - 1) * unit)
         multiplier, shift = multiplied(factor, unit)
@@ -250,29 +250,16 @@ class QuantizedNeuron(nn.Module):
 
     def forward(self, current: Tensor | AnyInput, state: Any = None) -> tuple[Tensor, Any]:
         """Run over time, as the float neuron does."""
-        drive = self._in_formats(SynapticInput(current) if isinstance(current, Tensor) else current)
+        drive = in_formats(SynapticInput(current) if isinstance(current, Tensor) else current, self.formats)
         state = self.initial_state(step_of(drive)) if state is None else state
         return self._over_time(drive, state)
 
-    def _in_formats(self, drive: AnyInput) -> AnyInput:
-        """A synaptic input whose synapse sums fixed-point numbers; its gain includes 1 − decay."""
-        number, synapse = self.formats.trace, drive.synapse
-        if synapse is None:
-            return drive
-        if number is None or drive.conductance is not None:
-            raise SettingError(
-                "a synapse is a conductance or has no format, expected ExponentialSynapse and its format"
-            )
-        decay = rounded(synapse.decay, 2.0**self.formats.fraction)
-        gain = _gain(drive) * (1 - decay.double())
-        return drive._replace(synapse=Synapse(decay, grid=_grid(number)), gain=gain)
-
     def synapse_in_integers(self, drive: SynapticInput) -> fixed.IntegerSynapse | None:
         """The synapse of izhi.fixed; None without one."""
-        synapse, number = self._in_formats(drive).synapse, self.formats.trace
+        synapse, number = in_formats(drive, self.formats).synapse, self.formats.trace
         if synapse is None or number is None:
             return None
-        return fixed.IntegerSynapse(number, _integers(synapse.decay, self.formats.fraction, drive.shape[2:]))
+        return fixed.IntegerSynapse(number, integers_of(synapse.decay, self.formats.fraction, drive.shape[2:]))
 
     def step(self, current_t: Tensor | SynapticInput, state: Any = None) -> tuple[Tensor, Any]:
         """One step of the same: current_t (B, *features) → spikes (B, *features), next state."""
@@ -289,20 +276,20 @@ class QuantizedNeuron(nn.Module):
 
     def in_integers(self, drive: AnyInput) -> tuple[fixed.IntegerNeuron, Integers, int]:
         """The neuron of izhi.fixed, its multipliers and their shift."""
-        shape, drive, kind = drive.shape[2:], self._in_formats(drive), self._kind
+        shape, drive, kind = drive.shape[2:], in_formats(drive, self.formats), self._kind
         f = dict(zip(kind.states(), self.formats.states, strict=False))
         fractions = {name: number.fraction for name, number in f.items()}
         values, factor, shift = self.rounded(drive)  # those of the backward pass alone are the last
         constants = {
-            x.name: _integers(value, x.fraction(fractions, self.formats.fraction), shape)
+            x.name: integers_of(value, x.fraction(fractions, self.formats.fraction), shape)
             for x, value in zip(kind.operations.constants, values.values(), strict=False)
         }
         start = self.initial_state(torch.zeros(1, *shape))
         for name, value in zip(f, start, strict=False):
             if f"{name}0" in kind.initial:
-                constants[f"{name}0"] = _integers(value[0], fractions[name], shape)
+                constants[f"{name}0"] = integers_of(value[0], fractions[name], shape)
         neuron = kind.of(f, self.formats.fraction, constants)
-        multiplier = _integers(factor, shift + self.formats.v.fraction, shape)
+        multiplier = integers_of(factor, shift + self.formats.v.fraction, shape)
         return neuron, multiplier, shift + self.formats.sum_fraction
 
 
@@ -311,12 +298,23 @@ def quantized_neuron(neuron: Neuron, formats: StateFormats) -> QuantizedNeuron:
     return QuantizedNeuron(cast(NeuronLayer[Any, Any], neuron), formats)
 
 
-def _gain(drive: AnyInput) -> Tensor:
+def in_formats(drive: AnyInput, formats: StateFormats) -> AnyInput:
+    """A synaptic input whose synapse sums fixed-point numbers; its gain includes 1 − decay."""
+    number, synapse = formats.trace, drive.synapse
+    if synapse is None:
+        return drive
+    if number is None or drive.conductance is not None:
+        raise SettingError("a synapse is a conductance or has no format, expected ExponentialSynapse and its format")
+    decay = rounded(synapse.decay, 2.0**formats.fraction)
+    return drive._replace(synapse=Synapse(decay, grid=grid_of(number)), gain=gain_of(drive) * (1 - decay.double()))
+
+
+def gain_of(drive: AnyInput) -> Tensor:
     """The factor that makes a synaptic input a current; 1 for one of currents."""
     return torch.ones(1).double() if drive.gain is None else drive.gain.double()
 
 
-def _integers(value: Tensor | float, fraction: int, shape: Sequence[int]) -> Integers:
+def integers_of(value: Tensor | float, fraction: int, shape: Sequence[int]) -> Integers:
     """Values that are multiples of 2^-fraction as integers of each neuron, (N,)."""
     raw = torch.as_tensor(value).detach().double() * 2.0**fraction
     return np.array(raw.round().long().expand(*shape).flatten().numpy())

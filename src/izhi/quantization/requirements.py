@@ -41,7 +41,9 @@ def check(spec: NetworkSpec, weight_bits: Sequence[int] | None, state_bits: int 
         if state_bits is not None and isinstance(layer.neuron, CustomSpec):
             integer_step(equation_of(layer.neuron.kind))
     if spec.readout is not None and weight_bits is not None:
-        check_readout(isinstance(spec.readout, LinearSpec) and spec.readout.is_plain, spec.readout.label)
+        is_leaky = not isinstance(spec.readout.synapse, ConductanceSpec)
+        is_supported = isinstance(spec.readout, LinearSpec) and is_leaky and not spec.readout.recurrent
+        check_readout(is_supported, spec.readout.label)
 
 
 def _check_layer(layer: LayerSpec) -> None:
@@ -73,10 +75,10 @@ def unsupported_module(number: int, name: str) -> SettingError:
     )
 
 
-def check_readout(is_plain: bool, label: str) -> None:
-    """Raise SettingError for a readout other than a linear one without synapse and recurrence."""
-    if not is_plain:
-        raise SettingError(f"the readout is {label}, expected Linear, which hardware has")
+def check_readout(is_supported: bool, label: str) -> None:
+    """Raise SettingError for a readout other than a linear one without recurrence and conductances."""
+    if not is_supported:
+        raise SettingError(f"the readout is {label}, expected Linear, with an exponential synapse or none")
 
 
 def check_levels(levels: int, bits: int, sources: int) -> None:

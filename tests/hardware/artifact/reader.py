@@ -65,18 +65,24 @@ class Reader:
     def scores(self, inputs):
         """Of inputs (T, inputs), one score for each class."""
         layers = [Layer(self, number, table) for number, table in enumerate(self.manifest["layers"])]
-        readout, total = self.manifest["readout"], 0
+        readout, total, reads = self.manifest["readout"], 0, self.manifest.get("reads", "sum")
+        each, self.trace = [], 0
         for x in inputs.astype(object):
             for layer in layers:
                 x = layer.step(x)
-            total = total + (x if readout is None else self.readout(readout, x))
-        return total
+            each.append(x if readout is None else self.readout(readout, x))
+            total = total + each[-1]
+        return {"sum": total, "max": np.array(each).max(0), "last": each[-1], "steps": np.array(each)}[reads]
 
     def readout(self, table, x):
         x = pooled(table, x)
         weight = unpacked(self.arrays["readout.weight"], table["weight_bits"], len(x))
         multiplier, bias = (self.values(f"readout.{name}", table["outputs"]) for name in ("multiplier", "bias"))
-        return multiplier * (weight @ x) + bias
+        if "formats" not in table:
+            return multiplier * (weight @ x) + bias
+        form, decay = table["formats"]["trace"], self.values("readout.decay", table["outputs"])
+        self.trace = saturated((weight @ x) * (1 << form[1]) + rounded(decay * self.trace, table["fraction"]), form)
+        return saturated(rounded(self.trace * multiplier, table["shift"]), table["formats"]["current"]) + bias
 
 
 class Window:

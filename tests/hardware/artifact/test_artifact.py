@@ -24,7 +24,7 @@ def artifact_of(seed=0, **options):
     network = random_network(seed, **options)
     x = random_spikes(seed, 6, 3, 12, most=2 if seed % 2 else 1)
     scores = fixed.run(network, x).scores
-    names = tuple(f"class {k}" for k in range(scores.shape[1]))
+    names = tuple(f"class {k}" for k in range(scores.shape[-1]))
     return IntegerArtifact(network, 6, names, {"encoding": "rate"}, {"seed": seed}, x, scores)
 
 
@@ -146,7 +146,7 @@ def lacking(manifest, contents):
 
 
 def newer(manifest, contents):
-    manifest["version"] = 5
+    manifest["version"] = 6
 
 
 def nameless(manifest, contents):
@@ -231,7 +231,7 @@ def of_truth(manifest, contents):
         (unconnected, "layers.1.inputs 8, expected 9, the outputs before"),
         (beyond, "layers.0.c beyond its format of 12 bits"),
         (lacking, "lacks 'layers.1.multiplier'"),
-        (newer, "has version 5, expected 1 or 2 or 3 or 4; export it again"),
+        (newer, "has version 6, expected 1 or 2 or 3 or 4 or 5; export it again"),
         (nameless, "has the classes"),
         (bits, "layers.0.weight_bits 64, expected a whole number from 2 to 8"),
         (untrue, "test vector 0 gives the scores"),

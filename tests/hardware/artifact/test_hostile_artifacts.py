@@ -41,7 +41,7 @@ def integers(network=None, **options):
     network = network or random_network(1, **options)
     spikes = random_spikes(2, 6, 3, network.inputs, most=2)
     scores = fixed.run(network, spikes).scores
-    names = tuple(f"class {k}" for k in range(scores.shape[1]))
+    names = tuple(f"class {k}" for k in range(scores.shape[-1]))
     return IntegerArtifact(network, 6, names, {"encoding": "rate"}, {"seed": 1}, spikes, scores)
 
 
@@ -50,7 +50,8 @@ def samples(tmp_path_factory):
     """Whole artifacts, as bytes."""
     path = tmp_path_factory.mktemp("whole") / "x.izhi"
     found = {"integers": [integers(), integers(kind="lif", recurrent=True, readout=True),
-                          integers(with_windows(random_network(1, (64, 30, 5), readout=True), (2, 8, 6)))],
+                          integers(with_windows(random_network(1, (64, 30, 5), readout=True), (2, 8, 6))),
+                          integers(readout=True, membrane=fixed.FixedPoint(16, 3), reads="steps")],
              "ip": [ip_artifact_of(a_network(1, (4, 8, 3), build)) for build in ("izhi", "lif")]}  # fmt: skip
     whole = {}
     for kind, artifacts in found.items():

@@ -18,7 +18,7 @@ from networks import convolutional_network, random_network, random_spikes
 
 def saved(network, spikes, path):
     scores = fixed.run(network, spikes).scores
-    names = tuple(f"class {k}" for k in range(scores.shape[1]))
+    names = tuple(f"class {k}" for k in range(scores.shape[-1]))
     artifact.save(IntegerArtifact(network, len(spikes), names, {}, {}, spikes, scores), path)
     return scores
 
@@ -46,6 +46,24 @@ def test_random_networks(
     )
     spikes, path = random_spikes(seed, 12, 3, 12, most=most), tmp_path_factory.mktemp("a") / "x.izhi"
     check(path, spikes, saved(network, spikes, path))
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    st.integers(0, 10**6), st.sampled_from([None, fixed.FixedPoint(16, 3), fixed.FixedPoint(9, 0)]),
+    st.sampled_from(["sum", "max", "last", "steps"]), st.booleans(),
+)  # fmt: skip
+def test_readouts(tmp_path_factory, seed, membrane, reads, readout):
+    network = random_network(seed, readout=readout, membrane=membrane if readout else None, reads=reads)
+    spikes, path = random_spikes(seed, 12, 3, 12), tmp_path_factory.mktemp("a") / "x.izhi"
+    check(path, spikes, saved(network, spikes, path))
+    again = artifact.load(path)
+    is_plain = reads == "sum" and (not readout or membrane is None)
+    assert Reader(path).manifest["version"] == (1 if is_plain else 5)
+    assert again.network.reads == reads
+    assert np.array_equal(fixed.run(again.network, spikes).scores, fixed.run(network, spikes).scores)
+    artifact.save(again, path.with_suffix(".again"))
+    assert path.with_suffix(".again").read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize(

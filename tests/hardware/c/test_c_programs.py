@@ -27,7 +27,7 @@ TRACE = fixed.FixedPoint(14, 4)
 def an_artifact(network, spikes, count=3):
     tests = np.ascontiguousarray(spikes[:, :count])
     scores = fixed.run(network, tests).scores
-    return IntegerArtifact(network, len(spikes), tuple(map(str, range(scores.shape[1]))), {}, {}, tests, scores)
+    return IntegerArtifact(network, len(spikes), tuple(map(str, range(scores.shape[-1]))), {}, {}, tests, scores)
 
 
 NETWORKS = {
@@ -51,6 +51,11 @@ NETWORKS = {
     ),
     "a readout alone": lambda: (replace(random_network(12, (12, 12, 5), readout=True), layers=()), 3),
     "windows": lambda: (with_windows(random_network(11, (32, 24, 5)), (2, 4, 4)), 1),
+    "membrane": lambda: (random_network(3, readout=True, membrane=TRACE), 1),
+    "membrane, last": lambda: (random_network(4, readout=True, membrane=fixed.FixedPoint(20, 5), reads="last"), 1),
+    "membrane, maxima": lambda: (random_network(5, readout=True, membrane=TRACE, reads="max"), 1),
+    "membrane, steps": lambda: (random_network(6, readout=True, membrane=TRACE, reads="steps"), 1),
+    "spikes, steps": lambda: (random_network(7, reads="steps"), 1),
 }  # fmt: skip
 
 

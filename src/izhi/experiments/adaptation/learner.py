@@ -113,7 +113,7 @@ class Backpropagation:
         self._write()
 
     def _write(self) -> None:
-        whole = target_of(self.run.experiment).network(self.run.network.eval())
+        whole = target_of(self.run.experiment).network(self.run)
         self.device.load(self.artifact.with_network(whole))
 
     def state_dict(self) -> State:

@@ -36,7 +36,8 @@ class Artifact(ABC, Generic[N]):
         classes: their names, in the order of the scores.
         encoding: settings that decide how samples become inputs.
         provenance: origin: settings, seed, versions, checksum of the data.
-        test_inputs, test_scores: inputs whose outcome is known, and their scores (tests, classes).
+        test_inputs, test_scores: inputs whose outcome is known, and their scores (tests, classes), or of each step
+            (tests, T, classes).
     """
 
     about: ClassVar[str]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,13 @@ from izhi.hardware.fixed import (
     NEURONS,
     FixedPoint,
     IntegerLayer,
+    IntegerMembrane,
     IntegerNetwork,
     IntegerNeuron,
     IntegerReadout,
     IntegerSynapse,
     Pool,
+    Reading,
     Window,
     check_bounds,
     run,
@@ -38,8 +40,9 @@ from izhi.hardware.networks import GRADED, Array
 
 NAME = "izhi artifact"
 #: Of networks of linear layers alone; of those with convolutions or pools; of those with synapses, delays, or neurons
-#: whose ``format_version`` it is; of those with neurons whose step is in the file.
-VERSION, WITH_WINDOWS, WITH_MEMORY, WITH_STEP = 1, 2, 3, 4
+#: whose ``format_version`` it is; of those with neurons whose step is in the file; of those whose readout has a
+#: membrane, or whose scores are not sums.
+VERSION, WITH_WINDOWS, WITH_MEMORY, WITH_STEP, WITH_READING = 1, 2, 3, 4, 5
 #: Test vectors, which run whenever an artifact is loaded, and additions of all of them. A step of a layer takes as
 #: long as many thousands of additions, and an update of a neuron as long as some tens.
 #: No network for hardware has more layers; a file that claims more is refused.
@@ -107,14 +110,12 @@ class IntegerArtifact(Artifact[IntegerNetwork]):
         layers = [_describe_layer(layer, f"layers.{number}", arrays) for number, layer in enumerate(network.layers)]
         last = None
         if readout is not None:
-            last = {**_describe_sizes(readout), "weight_bits": readout.weight_bits}
-            arrays["readout.weight"] = pack(readout.weight, readout.weight_bits)
-            arrays["readout.multiplier"] = _narrow(readout.multiplier)
-            arrays["readout.bias"] = readout.bias.astype(np.int64)
+            last = _describe_readout(readout, arrays)
         inputs = self.test_inputs if count else np.zeros((steps, 0, network.inputs), np.uint8)
         bits = 1 if inputs.max(initial=0) <= 1 else 8
         arrays["test.inputs"] = pack(inputs.reshape(steps * count, network.inputs), bits)
-        arrays["test.scores"] = (self.test_scores if count else np.zeros((0, network.outputs))).astype(np.int64)
+        shape = _shape_of_scores(network, steps, count)
+        arrays["test.scores"] = (self.test_scores if count else np.zeros(shape)).astype(np.int64)
         return {
             "format": NAME,
             "version": _version(network),
@@ -123,6 +124,7 @@ class IntegerArtifact(Artifact[IntegerNetwork]):
             "encoding": dict(self.encoding),
             "layers": layers,
             "readout": last,
+            **({} if network.reads == "sum" else {"reads": network.reads}),
             "tests": {"count": count, "bits": bits},
             "provenance": dict(self.provenance),
         }
@@ -134,7 +136,7 @@ class IntegerArtifact(Artifact[IntegerNetwork]):
             raise ArtifactError(f"steps is {shown(self.steps)}, expected a whole number from 1 to {MOST_STEPS:,}")
         for name, values, expected, kind in (
             ("test inputs", self.test_inputs, (self.steps, count, network.inputs), np.uint8),
-            ("test scores", self.test_scores, (count, network.outputs), np.int64),
+            ("test scores", self.test_scores, _shape_of_scores(network, self.steps, count), np.int64),
         ):
             if values.size and (values.shape != expected or values.dtype != kind):
                 raise ArtifactError(
@@ -146,6 +148,8 @@ class IntegerArtifact(Artifact[IntegerNetwork]):
 
 def _version(network: IntegerNetwork) -> int:
     """The lowest that can hold a network."""
+    if network.reads != "sum" or (network.readout is not None and network.readout.membrane is not None):
+        return WITH_READING
     if any(x.synapse is not None or x.delay is not None for x in network.layers):
         return WITH_MEMORY
     windows = WITH_WINDOWS if any(x.window or x.pools for x in network.projections) else VERSION
@@ -235,6 +239,25 @@ def _describe_layer(layer: IntegerLayer, prefix: str, arrays: dict[str, Array]) 
     }
 
 
+def _describe_readout(readout: IntegerReadout, arrays: dict[str, Array]) -> dict[str, object]:
+    """The manifest's table of a readout, whose arrays are added."""
+    own = readout.membrane
+    arrays["readout.weight"] = pack(readout.weight, readout.weight_bits)
+    arrays["readout.multiplier"] = _narrow(readout.multiplier)
+    arrays["readout.bias"] = readout.bias.astype(np.int64)
+    table = {**_describe_sizes(readout), "weight_bits": readout.weight_bits}
+    if own is None:
+        return table
+    arrays["readout.decay"] = _narrow(own.decay)
+    formats = {"trace": list(own.number), "current": list(own.current_format)}
+    return {**table, "shift": own.shift, "fraction": own.fraction, "formats": formats}
+
+
+def _shape_of_scores(network: IntegerNetwork, steps: int, count: int) -> tuple[int, ...]:
+    """Of the scores of so many test vectors."""
+    return (count, steps, network.outputs) if network.reads == "steps" else (count, network.outputs)
+
+
 def _describe_sizes(projection: IntegerProjection) -> dict[str, object]:
     """Inputs and outputs, and the windows of a convolution and of pools."""
     table: dict[str, object] = {"inputs": projection.inputs, "outputs": projection.outputs}
@@ -256,7 +279,7 @@ def read(file: ArtifactArchive) -> IntegerArtifact:
     Raises:
         ArtifactError: for anything wrong with it, naming it.
     """
-    file.check(NAME, VERSION, WITH_WINDOWS, WITH_MEMORY, WITH_STEP)
+    file.check(NAME, VERSION, WITH_WINDOWS, WITH_MEMORY, WITH_STEP, WITH_READING)
     manifest = ManifestTable(file, file.manifest)
     network, tests = _read_network(file), manifest.table("tests")
     classes, encoding, provenance = file.classes(network.outputs), file.table("encoding"), file.table("provenance")
@@ -267,7 +290,7 @@ def read(file: ArtifactArchive) -> IntegerArtifact:
     bits = tests.number("bits", 1, 8)
     packed = file.array("test.inputs", np.uint8, (steps * count, -(-network.inputs * bits // 8)))
     values: NDArray[np.uint8] = unpack_bytes(packed, bits, network.inputs).view(np.uint8) & np.uint8((1 << bits) - 1)
-    scores = file.array("test.scores", np.int64, (count, len(classes)))
+    scores = file.array("test.scores", np.int64, _shape_of_scores(network, steps, count))
     inputs = values.reshape(steps, count, network.inputs)
     return IntegerArtifact(network, steps, classes, encoding, provenance, inputs, scores)
 
@@ -285,9 +308,9 @@ def _read_network(file: ArtifactArchive) -> IntegerNetwork:
     for number, table in enumerate(tables):
         layers.append(_read_layer(ManifestTable(file, table, f"layers.{number}."), before))
         before = layers[-1].outputs
-    return IntegerNetwork(
-        tuple(layers), None if last is None else _read_readout(ManifestTable(file, last, "readout."), before)
-    )
+    readout = None if last is None else _read_readout(ManifestTable(file, last, "readout."), before)
+    with file.named_in_errors():
+        return IntegerNetwork(tuple(layers), readout, cast(Reading, file.manifest.get("reads", "sum")))
 
 
 def _read_layer(table: ManifestTable, before: int | None) -> IntegerLayer:
@@ -318,7 +341,14 @@ def _read_readout(table: ManifestTable, before: int | None) -> IntegerReadout:
     if p.window is not None:
         raise table.file.problem("has a readout with a window, expected a matrix")
     multiplier, bias = (_read_vector(table, name, p.outputs) for name in ("multiplier", "bias"))
-    return IntegerReadout(p.weight, p.weight_bits, multiplier, bias, pools=p.pools)
+    membrane = None
+    if "formats" in table.values:
+        membrane = IntegerMembrane(
+            _read_format(table, "trace"), _read_vector(table, "decay", p.outputs),
+            table.number("fraction", 0, MOST_FRACTION), table.number("shift", 0, MOST_SHIFT),
+            _read_format(table, "current"),
+        )  # fmt: skip
+    return IntegerReadout(p.weight, p.weight_bits, multiplier, bias, membrane=membrane, pools=p.pools)
 
 
 def _read_projection(table: ManifestTable, before: int | None) -> IntegerProjection:

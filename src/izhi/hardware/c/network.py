@@ -18,11 +18,27 @@ from numpy.typing import NDArray
 from izhi.equation.c import HEADER, c_function
 from izhi.errors import SettingError
 from izhi.hardware.c.text import array, bytes_of, narrowest, packed
-from izhi.hardware.fixed import IntegerLayer, IntegerNetwork, IntegerReadout, Pool, Window
+from izhi.hardware.fixed import (
+    FixedPoint,
+    IntegerLayer,
+    IntegerNetwork,
+    IntegerReadout,
+    IntegerSynapse,
+    Pool,
+    Reading,
+    Window,
+)
 from izhi.hardware.fixed.network import MOST_INPUT, IntegerProjection
 
 #: Share of inputs that fire in a step, above which all are visited.
 DENSE = 0.5
+#: What is read of the scores of the steps, for comments, and the statement that reads VALUE.
+_READINGS: dict[Reading, tuple[str, str]] = {
+    "sum": ("Sums of the scores of the steps", "scores[j] += VALUE;"),
+    "max": ("The largest scores of the steps", "if (!step || VALUE > scores[j]) scores[j] = VALUE;"),
+    "last": ("Scores of the last step", "scores[j] = VALUE;"),
+    "steps": ("Scores of the last step", "scores[j] = VALUE;"),
+}
 _HEADER = """/* {about}. Written by Izhi. */
 #ifndef IZHI_NETWORK_H
 #define IZHI_NETWORK_H
@@ -39,7 +55,7 @@ typedef {score} izhi_score;
 void izhi_reset(void);
 /* One time step: x[i], 0 to 255, is how often input i fires, or its level. */
 void izhi_step(const uint8_t x[IZHI_INPUTS]);
-/* Scores of the steps since izhi_reset; the class is the largest, the first of them where several are equal. */
+/* {scores} since izhi_reset; the class is the largest, the first of them where several are equal. */
 const izhi_score *izhi_scores(void);
 uint32_t izhi_class(void);
 /* Spikes of a layer in the last step, 0 or 1, and how many neurons it has; 0 is the first layer. */
@@ -137,11 +153,14 @@ class CNetwork:
     @cached_property
     def _score(self) -> str:
         """The type of a score."""
-        readout, most = self.network.readout, self.steps
+        readout, most = self.network.readout, self.steps if self.network.reads == "sum" else 1
         if readout is not None:
             arriving = 1 if self.network.layers else MOST_INPUT
             step = readout.fan_in * readout.most(arriving) << (readout.weight_bits - 1)
-            most *= step * max(1, int(readout.multiplier.max())) + int(np.abs(readout.bias).max())
+            step *= max(1, int(readout.multiplier.max()))
+            if readout.membrane is not None:
+                step = -readout.membrane.current_format.lowest
+            most *= step + int(np.abs(readout.bias).max())
         if most >= 1 << 63:
             raise SettingError(f"scores may take {most.bit_length() + 1} bits, expected at most 64; use fewer steps")
         return "int32_t" if most < 1 << 31 else "int64_t"
@@ -152,6 +171,7 @@ class CNetwork:
         return _HEADER.format(
             about=f"A spiking network in integers, {'-'.join(map(str, sizes))}", steps=self.steps, inputs=sizes[0],
             layers=len(self.network.layers), classes=self.classes, score=self._score,
+            scores=_READINGS[self.network.reads][0],
         )  # fmt: skip
 
     @property
@@ -205,14 +225,13 @@ class CNetwork:
         ]
         resets.append(f"{spikes}[j] = 0;")
         if layer.synapse is not None:
-            total = self._filtered(number, layer, lines, total)
+            total = self._filtered(number, layer, layer.synapse, layer.neuron.fraction, lines)
             resets.append(f"{total} = 0;")
         scale = self._of_neurons(f"multiplier_{number}", layer.multiplier, layer.places)
-        scaled = f"rounded_shift({total} * (int64_t){scale}, {layer.shift})"
         constants = np.stack([getattr(neuron, x.name) for x in neuron.operations.constants], 1)
         row = self._rows(f"constant_{number}", constants, layer.places)
         lines += [
-            f"const int64_t current = saturated({scaled}, {layer.current_format.width});",
+            _current(total, scale, layer.shift, layer.current_format),
             f"{spikes}[j] = (uint8_t){self._step_of(number, layer)}({z}[j], (int32_t)current, {row});",
         ]
         self._steps += _for_each("j", count, *lines)
@@ -230,14 +249,14 @@ class CNetwork:
         self._functions[name] = text.replace("NAME", name)
         return name
 
-    def _filtered(self, number: int, layer: IntegerLayer, lines: list[str], total: str) -> str:
+    def _filtered(
+        self, number: int, projection: IntegerProjection, synapse: IntegerSynapse, fraction: int, lines: list[str]
+    ) -> str:
         """Write a synapse; the name of its sum."""
-        synapse = layer.synapse
-        assert synapse is not None
-        trace = self._memory.variable("int32_t", f"trace_{number}", layer.outputs)
-        decay = self._of_neurons(f"decay_{number}", synapse.decay, layer.places)
-        kept = f"rounded_shift({decay} * (int64_t){trace}[j], {layer.neuron.fraction})"
-        whole = f"aligned({total}, {synapse.number.fraction}) + {kept}"
+        trace = self._memory.variable("int32_t", f"trace_{number}", projection.outputs)
+        decay = self._of_neurons(f"decay_{number}", synapse.decay, projection.places)
+        kept = f"rounded_shift({decay} * (int64_t){trace}[j], {fraction})"
+        whole = f"aligned(sum_{number}[j], {synapse.number.fraction}) + {kept}"
         lines.append(f"{trace}[j] = (int32_t)saturated({whole}, {synapse.number.width});")
         return f"{trace}[j]"
 
@@ -295,7 +314,7 @@ class CNetwork:
         self._memory.variable(self._score, "scores", classes)
         self._resets += _for_each("j", classes, "scores[j] = 0;")
         if readout is None:
-            self._steps += _for_each("j", classes, f"scores[j] += {arriving}[j];")
+            self._steps += _for_each("j", classes, self._reading.replace("VALUE", f"{arriving}[j]"))
         else:
             self._readout(readout, arriving)
 
@@ -308,7 +327,24 @@ class CNetwork:
         scale = self._of_neurons(f"multiplier_{number}", readout.multiplier)
         bias = self._of_neurons(f"bias_{number}", readout.bias)
         value = f"{sums}[j]" if scale == "1" else f"(izhi_score){sums}[j] * {scale}"
-        self._steps += _for_each("j", classes, f"scores[j] += {value} + {bias};")
+        lines, own = list[str](), readout.membrane
+        if own is not None:
+            total = self._filtered(number, readout, own, own.fraction, lines)
+            self._resets += _for_each("j", classes, f"{total} = 0;")
+            lines.append(_current(total, scale, own.shift, own.current_format))
+            value = "(izhi_score)current"
+        lines.append(self._reading.replace("VALUE", f"{value} + {bias}"))
+        self._steps += _for_each("j", classes, *lines)
+
+    @property
+    def _reading(self) -> str:
+        """The statement that reads a VALUE of a step."""
+        return _READINGS[self.network.reads][1]
+
+
+def _current(total: str, scale: str, shift: int, number: FixedPoint) -> str:
+    """The statement that computes a current of a sum."""
+    return f"const int64_t current = saturated(rounded_shift({total} * (int64_t){scale}, {shift}), {number.width});"
 
 
 def _distinct(values: NDArray[np.integer], places: int) -> tuple[NDArray[np.integer], str]:

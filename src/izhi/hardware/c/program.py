@@ -133,6 +133,8 @@ def texts(artifact: IntegerArtifact) -> dict[str, str]:
     network, spikes, scores = artifact.network, artifact.test_inputs, artifact.test_scores
     if not len(scores):
         raise SettingError("the artifact has no golden samples, which the program checks; export the run again")
+    if network.reads == "steps":  # the program has those of the last step
+        scores = scores[:, -1]
     shares, additions = work(network, spikes)
     c = CNetwork(network, artifact.steps, shares)
     by_sample = spikes.transpose(1, 0, 2)

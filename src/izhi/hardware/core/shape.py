@@ -421,6 +421,16 @@ def require_core(network: IntegerNetwork, *, largest_input: int = 1) -> None:
         largest_input = 1
 
 
+def require_sums(network: IntegerNetwork) -> None:
+    """Raise SettingError for scores that no core computes."""
+    membrane = None if network.readout is None else network.readout.membrane
+    if membrane is not None or network.reads != "sum":
+        raise SettingError(
+            "the readout has a membrane, or its scores are not sums over time, which the core does not have; run it on"
+            " the emulator or in C, or train a readout current with the loss count or mean"
+        )
+
+
 def takes_pairs(network: IntegerNetwork) -> bool:
     """Whether two spikes of the input can be added in a cycle."""
     return _takes_pairs(network.layers[0], network.layers[0].delay is not None)
@@ -443,6 +453,7 @@ def shape_of(
         SettingError: for a network that no core runs.
     """
     require_core(network, largest_input=largest_input)
+    require_sums(network)
     layers = tuple(
         _layer(layer, lanes, units, 1 if k else largest_input, 1 if k else spikes)
         for k, layer in enumerate(network.layers)

@@ -20,18 +20,18 @@ from izhi.hardware.fixed.network import check_input
 
 _RUN = """#include "network.h"
 
-void izhi_run(const uint8_t *x, uint32_t steps, uint32_t batch, int64_t *scores, uint8_t *const *spikes)
+void izhi_run(const uint8_t *x, uint32_t steps, uint32_t batch, int64_t *scores, uint32_t kept, uint8_t *const *spikes)
 {
-    for (uint32_t sample = 0; sample < batch; sample++) {
+    for (uint32_t sample = 0; sample < batch; sample++, scores += kept * IZHI_CLASSES) {
         izhi_reset();
         for (uint32_t t = 0; t < steps; t++, x += IZHI_INPUTS) {
             izhi_step(x);
             for (uint32_t layer = 0; layer < IZHI_LAYERS; layer++)
                 for (uint32_t j = 0; j < izhi_neurons(layer); j++)
                     spikes[layer][((uint64_t)sample * steps + t) * izhi_neurons(layer) + j] = izhi_spikes(layer)[j];
+            for (uint32_t j = 0; j < IZHI_CLASSES; j++)
+                scores[(kept > 1 ? t : 0) * IZHI_CLASSES + j] = izhi_scores()[j];
         }
-        for (uint32_t j = 0; j < IZHI_CLASSES; j++)
-            scores[sample * IZHI_CLASSES + j] = izhi_scores()[j];
     }
 }
 """
@@ -67,14 +67,17 @@ class CDevice(Device[IntegerNetwork]):
         if self._library is None:
             self._library = _compiled(CNetwork(network, self._steps))
         x = np.ascontiguousarray(inputs.transpose(1, 0, 2), np.uint8)
-        scores = np.zeros((batch, network.projections[-1].outputs), np.int64)
+        kept = steps if network.reads == "steps" else 1
+        scores = np.zeros((batch, kept, network.outputs), np.int64)
         spikes = [np.zeros((batch, steps, layer.outputs), np.uint8) for layer in network.layers]
         pointers = (ctypes.c_void_p * max(1, len(spikes)))(*(one.ctypes.data for one in spikes))
         self._library.izhi_run(
             ctypes.c_void_p(x.ctypes.data), ctypes.c_uint32(steps), ctypes.c_uint32(batch),
-            ctypes.c_void_p(scores.ctypes.data), pointers,
+            ctypes.c_void_p(scores.ctypes.data), ctypes.c_uint32(kept), pointers,
         )  # fmt: skip
         self.counters = self.counters.after(inputs, spikes)
+        if network.reads != "steps":
+            scores = scores[:, 0]
         return Outcome(scores, [one.transpose(1, 0, 2) for one in spikes] if sends_spikes else [])
 
 

@@ -17,7 +17,7 @@ from izhi.errors import DataError, DeviceError, ShapeError, shown
 from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices.device import Counters, Device
 from izhi.hardware.fixed import Outcome
-from izhi.hardware.networks import Inputs
+from izhi.hardware.networks import Array, Inputs
 
 Labels = NDArray[np.int64]
 
@@ -28,7 +28,7 @@ class DeviceEvaluation:
 
     Attributes:
         samples: their number.
-        accuracy: the share of right classes.
+        accuracy: the share of right classes, of steps if each has a label.
         seconds: of the device, with transfers to it and back.
         counters: of these samples.
         groups: the accuracy of groups of samples.
@@ -36,10 +36,10 @@ class DeviceEvaluation:
         spikes: of each layer in the reference; empty without a comparison.
         different: of each layer, the number of (step, sample, neuron) where device and reference differ.
         scores: samples whose scores differ, if the reference is the device's own model.
-        classes: samples of another class in the reference.
+        classes: samples of another class in the reference, in any step if each has a label.
         model: the name of the reference, such as the integer model.
-        answers: the class of each sample by the device, in their order.
-        labels: their true classes.
+        answers: the class of each sample by the device, in their order, (samples,), or of each step (samples, T).
+        labels: their true classes; below 0 where there is none.
     """
 
     samples: int
@@ -81,8 +81,9 @@ class DeviceEvaluation:
     def lines(self) -> list[str]:
         """The evaluation as text."""
         c = self.counters
+        steps = f"{(self.labels >= 0).sum():,} steps of " if self.labels.ndim == 2 else ""
         lines = [
-            f"accuracy: {100 * self.accuracy:.2f} % of {self.samples:,} samples,"
+            f"accuracy: {100 * self.accuracy:.2f} % of {steps}{self.samples:,} samples,"
             f" {self.samples / self.seconds:,.1f} samples/s",
             f"{c.spikes / self.samples:,.0f} {c.counted} per sample",
         ]
@@ -129,8 +130,13 @@ def _differences(reference: Reference, inputs: Inputs, outcome: Outcome) -> NDAr
         )
     fired = [spikes.sum(dtype=np.int64) for spikes in expected.spikes]
     different = [(a != b).sum() for a, b in zip(outcome.spikes, expected.spikes, strict=True)]
-    scores = (outcome.scores != expected.scores).any(1).sum() if reference.has_scores else 0
-    return np.array([*fired, *different, scores, (outcome.classes != expected.classes).sum()], np.int64)
+    scores = _odd_samples(outcome.scores, expected.scores) if reference.has_scores else 0
+    return np.array([*fired, *different, scores, _odd_samples(outcome.classes, expected.classes)], np.int64)
+
+
+def _odd_samples(a: Array, b: Array) -> int:
+    """How many samples (batch, …) differ."""
+    return int((a != b).any(tuple(range(1, a.ndim))).sum())
 
 
 def evaluate(
@@ -156,27 +162,38 @@ def evaluate(
     sends_spikes, layers = wants_rates or reference is not None, len(device.network.layers)
     compared = 0 if reference is None else layers
     seconds, fired, counts = 0.0, np.zeros(layers), np.zeros(2 * compared + 2, np.int64)
-    answers = labels = np.zeros(0, np.int64)
+    answers, labels, done = list[Labels](), list[Labels](), 0
     device.clear()
     for inputs, true in batches:
         start = time.perf_counter()
         outcome = device.run(inputs, sends_spikes=True) if sends_spikes else device.answer(inputs)
         seconds += time.perf_counter() - start
-        answers, labels = np.append(answers, outcome.classes), np.append(labels, true)
+        answers.append(outcome.classes)
+        labels.append(true)
+        done += len(true)
         fired += [len(true) * spikes.mean() for spikes in outcome.spikes] if sends_spikes else 0
         counts += 0 if reference is None else _differences(reference, inputs, outcome)
-        progress(len(labels))
-    right, total = answers == labels, tuple(counts.tolist())
+        progress(done)
+    every = np.zeros(0, np.int64)
+    predicted, wanted = np.concatenate(answers or [every]), np.concatenate(labels or [every])
+    total = tuple(counts.tolist())
     return DeviceEvaluation(
-        len(labels), _share(right), seconds, device.counters,
-        {name: _share(right[mask[: len(labels)]]) for name, mask in (groups or {}).items()},
-        tuple((fired / max(len(labels), 1)).tolist()) if sends_spikes else (), total[:compared], total[compared:-2],
-        total[-2], total[-1], device.model if reference is None else reference.name, answers, labels,
+        done, _share(predicted, wanted), seconds, device.counters,
+        {name: _share(predicted[mask[:done]], wanted[mask[:done]]) for name, mask in (groups or {}).items()},
+        tuple((fired / max(done, 1)).tolist()) if sends_spikes else (), total[:compared], total[compared:-2],
+        total[-2], total[-1], device.model if reference is None else reference.name, predicted, wanted,
     )  # fmt: skip
 
 
-def _share(right: NDArray[np.bool_]) -> float:
-    return float(right.mean()) if right.size else 0.0
+def _share(answers: Labels, labels: Labels) -> float:
+    """The share of right answers, among steps with a label if each has one."""
+    if answers.shape != labels.shape:
+        raise ShapeError(
+            f"labels have shape {labels.shape}, but the network gives classes {answers.shape}: a label for each sample,"
+            " or for each step; choose the samples of its data set"
+        )
+    is_known = labels >= 0 if labels.ndim == 2 else np.ones(labels.shape, bool)
+    return float((answers == labels)[is_known].mean()) if is_known.any() else 0.0
 
 
 def own_samples(artifact: Artifact[Any]) -> tuple[Inputs, Labels]:
@@ -187,16 +204,16 @@ def own_samples(artifact: Artifact[Any]) -> tuple[Inputs, Labels]:
     """
     if not len(artifact.test_scores):
         raise DataError("the artifact carries no test vectors; name a data set or a file of samples")
-    return artifact.test_inputs, artifact.test_scores.argmax(1)
+    return artifact.test_inputs, artifact.test_scores.argmax(-1)
 
 
 def save_samples(path: str | Path, inputs: Inputs, labels: Labels) -> None:
-    """Write samples and their classes (samples,) to a file, for devices without data sets.
+    """Write samples and their classes to a file, for devices without data sets.
 
     Args:
         path: of the file.
         inputs: spikes (T, samples, inputs) in uint8, or for the FPGA IP currents (samples, inputs) in float32.
-        labels: the classes.
+        labels: the classes (samples,), or of each step (samples, T).
     """
     name = "currents" if inputs.dtype == np.float32 else "spikes"
     buffer = io.BytesIO()
@@ -225,7 +242,8 @@ def load_samples(path: str | Path) -> tuple[Inputs, Labels]:
         "currents": (np.float32, 2, "(samples, inputs)"),
     }[name]
     are_inputs = inputs.dtype == kind and inputs.ndim == rank
-    are_labels = labels.dtype == np.int64 and labels.ndim == 1 and len(labels)
+    of_steps = labels.ndim == 2 and labels.shape[1] == len(inputs) and rank == 3
+    are_labels = labels.dtype == np.int64 and (labels.ndim == 1 or of_steps) and len(labels)
     if not are_inputs or not are_labels or inputs.shape[-2] != len(labels):
         raise DataError(
             f"{path} holds {name} {inputs.dtype} {inputs.shape} and labels {labels.dtype} {labels.shape},"

@@ -199,6 +199,8 @@ class DeviceEvolution(Generic[N]):
             raise SettingError(f"step_size is {step_size}, expected a number above 0")
         if isinstance(search, str) and search not in SEARCHES:
             raise unknown("search", search, SEARCHES)
+        if getattr(device.network, "reads", "sum") == "steps":
+            raise SettingError("the network has scores of each step, expected one class for a sample; choose another")
         make = SEARCHES[search] if isinstance(search, str) else search
         self.device, self.inputs, self.labels = device, inputs, labels
         self.batch_size, self.seed = batch_size, seed

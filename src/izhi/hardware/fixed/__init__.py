@@ -5,11 +5,13 @@ from izhi.hardware.fixed.bounds import check_bounds
 from izhi.hardware.fixed.execution import run_compiled
 from izhi.hardware.fixed.network import (
     IntegerLayer,
+    IntegerMembrane,
     IntegerNetwork,
     IntegerReadout,
     IntegerSynapse,
     IntegerTrace,
     Outcome,
+    Reading,
     run,
 )
 from izhi.hardware.fixed.neuron import (
@@ -25,8 +27,8 @@ from izhi.hardware.fixed.neuron import (
 from izhi.hardware.fixed.window import Pool, Window
 
 __all__ = [
-    "NEURONS", "FixedPoint", "IntegerLayer", "IntegerNetwork", "IntegerNeuron", "IntegerReadout", "IntegerSynapse",
-    "IntegerTrace", "IzhikevichNeuron", "LIFNeuron", "NeuronFormats", "Outcome", "Pool", "SoftLIFNeuron",
-    "ValueLIFNeuron", "Window", "ZeroingLIFNeuron", "check_bounds", "rounded_shift", "run", "run_compiled",
-    "saturated",
+    "NEURONS", "FixedPoint", "IntegerLayer", "IntegerMembrane", "IntegerNetwork", "IntegerNeuron", "IntegerReadout",
+    "IntegerSynapse", "IntegerTrace", "IzhikevichNeuron", "LIFNeuron", "NeuronFormats", "Outcome", "Pool", "Reading",
+    "SoftLIFNeuron", "ValueLIFNeuron", "Window", "ZeroingLIFNeuron", "check_bounds", "rounded_shift", "run",
+    "run_compiled", "saturated",
 ]  # fmt: skip

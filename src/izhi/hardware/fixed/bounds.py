@@ -7,6 +7,7 @@ below 2^62 can be rounded, and then be added to a state and a current, without o
 from __future__ import annotations
 
 from izhi.errors import ArtifactError
+from izhi.hardware.fixed.arithmetic import FixedPoint
 from izhi.hardware.fixed.network import (
     MOST_INPUT,
     MOST_STEPS,
@@ -14,6 +15,7 @@ from izhi.hardware.fixed.network import (
     IntegerNetwork,
     IntegerProjection,
     IntegerReadout,
+    IntegerSynapse,
 )
 
 #: The magnitude of every sum is below this.
@@ -79,15 +81,19 @@ def _numbers(projection: IntegerProjection) -> dict[str, tuple[int, int]]:
         "inputs": (projection.inputs, MOST_NEURONS), "outputs": (projection.outputs, MOST_NEURONS),
         "weight bits": (projection.weight_bits, MOST_WEIGHT_BITS),
     }  # fmt: skip
+    formats = dict[str, FixedPoint]()
     if isinstance(projection, IntegerLayer):
         numbers.update(fraction=(projection.neuron.fraction, MOST_FRACTION), shift=(projection.shift, MOST_SHIFT))
         numbers.update({name: (shift, MOST_SHIFT) for name, shift in projection.neuron.shifts().items()})
         formats = {"current": projection.current_format, **projection.neuron.formats}
         if projection.synapse is not None:
             formats["trace"] = projection.synapse.number
-        for name, number in formats.items():
-            numbers[f"width of {name}"] = number.width, MOST_BITS
-            numbers[f"fraction of {name}"] = number.fraction, MOST_FRACTION
+    elif isinstance(projection, IntegerReadout) and (own := projection.membrane) is not None:
+        numbers.update(fraction=(own.fraction, MOST_FRACTION), shift=(own.shift, MOST_SHIFT))
+        formats = {"current": own.current_format, "trace": own.number}
+    for name, number in formats.items():
+        numbers[f"width of {name}"] = number.width, MOST_BITS
+        numbers[f"fraction of {name}"] = number.fraction, MOST_FRACTION
     return numbers
 
 
@@ -119,15 +125,19 @@ def _check_delays(where: str, layer: IntegerLayer) -> None:
 def _sums(projection: IntegerProjection, arriving: int) -> dict[str, int]:
     """The greatest magnitude of each sum, by its formula."""
     if isinstance(projection, IntegerReadout):
+        own = projection.membrane
         total = int(projection.weight.shape[1]) * projection.most(arriving) << (projection.weight_bits - 1)
         bias = max(abs(int(projection.bias.min())), abs(int(projection.bias.max())))
-        step = total * int(projection.multiplier.max()) + bias
-        return {f"a score of {MOST_STEPS:,} steps": MOST_STEPS * step}
+        step = total * int(projection.multiplier.max()) if own is None else -own.current_format.lowest
+        leak = {} if own is None else _sums_of_synapse(own, own.fraction)
+        return {f"a score of {MOST_STEPS:,} steps": MOST_STEPS * (step + bias), **leak}
     assert isinstance(projection, IntegerLayer)
     sums, synapse = projection.neuron.sums(projection.current_format), projection.synapse
-    if synapse is not None:
-        product = int(synapse.decay.max()) * -synapse.number.lowest
-        # An accumulator is less than 2^31 in magnitude.
-        whole = (1 << (31 + synapse.number.fraction)) + (product >> projection.neuron.fraction)
-        sums.update({"decay·S": product, "A·2^Fs + decay·S/2^F": whole})
-    return sums
+    return sums if synapse is None else {**sums, **_sums_of_synapse(synapse, projection.neuron.fraction)}
+
+
+def _sums_of_synapse(synapse: IntegerSynapse, fraction: int) -> dict[str, int]:
+    product = int(synapse.decay.max()) * -synapse.number.lowest
+    # An accumulator is less than 2^31 in magnitude.
+    whole = (1 << (31 + synapse.number.fraction)) + (product >> fraction)
+    return {"decay·S": product, "A·2^Fs + decay·S/2^F": whole}

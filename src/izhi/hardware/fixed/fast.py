@@ -17,13 +17,17 @@ from numpy.typing import NDArray
 
 from izhi.compiled import inlined, kept
 from izhi.hardware.fixed import arithmetic, network as networks
+from izhi.hardware.fixed.arithmetic import FixedPoint
 from izhi.hardware.fixed.compiled import Value, source_number
 from izhi.hardware.fixed.network import (
     DelayBuffer,
     IntegerLayer,
+    IntegerMembrane,
     IntegerNetwork,
     IntegerProjection,
+    IntegerReadout,
     Outcome,
+    Reading,
     check_input,
     decayed,
     scaled,
@@ -154,11 +158,33 @@ def _layer(update: Value) -> Value:
 
 @kept
 @njit(nogil=True)  # type: ignore[untyped-decorator]
-def _readout(x: Value, weight: Value, total: Value) -> None:
+def _readout(
+    x: Value, weight: Value, filter_: Value, trace: Value, scale: Value, bias: Value, reading: Value, out: Value
+) -> None:
+    """Fill scores (batch, 1 or T, classes); ``trace`` and ``filter_`` are as in ``_advance``, with the fraction.
+
+    A score is added to the one before if ``reading`` is 1, and is the larger of both if it is 2.
+    """
     steps, batch, _ = x.shape
+    decay, of_trace, fraction = filter_
+    multiplier, shift, number = scale
+    total = np.zeros(out.shape[2], np.int64)
     for b in range(batch):
         for t in range(steps):
-            _accumulate(x[t, b], weight, total[b])
+            total[:] = 0
+            _accumulate(x[t, b], weight, total)
+            scores = out[b, min(t, out.shape[1] - 1)]
+            for j in range(len(total)):
+                score = total[j] * multiplier[j]
+                if len(trace[b]) > 0:
+                    trace[b, j] = decayed(trace[b, j], total[j], decay[j], of_trace, fraction)
+                    score = scaled(trace[b, j], multiplier[j], shift, number)
+                score += bias[j]
+                if t > 0 and reading == 1:
+                    score += scores[j]
+                elif t > 0 and reading == 2:
+                    score = max(score, scores[j])
+                scores[j] = score
 
 
 class _Kernel:
@@ -186,6 +212,24 @@ class _Kernel:
             (layer.multiplier, layer.current_format) if synapse is None else (synapse.decay, synapse.number), trace,
             (layer.multiplier, layer.shift, layer.current_format), layer.neuron.start(batch), *layer.neuron.arguments,
             out,
+        )  # fmt: skip
+
+
+class _ReadoutKernel:
+    """A readout as its kernel takes it."""
+
+    def __init__(self, readout: IntegerReadout, reads: Reading) -> None:
+        self._readout, self._reading = readout, {"sum": 1, "max": 2}.get(reads, 0)
+        self._weight = np.ascontiguousarray(readout.weight.T.astype(np.int32))
+
+    def run(self, arriving: NDArray[np.uint8], out: NDArray[np.int64]) -> None:
+        """Fill the scores (batch, 1 or T, classes)."""
+        readout, own = self._readout, self._readout.membrane
+        trace = np.zeros((len(out), 0 if own is None else readout.outputs), np.int64)
+        own = own or IntegerMembrane(FixedPoint(1, 0), readout.bias, 0, 0, FixedPoint(1, 0))
+        _readout(
+            _pooled(readout, arriving), self._weight, (own.decay, own.number, own.fraction), trace,
+            (readout.multiplier, own.shift, own.current_format), readout.bias, self._reading, out,
         )  # fmt: skip
 
 
@@ -217,11 +261,8 @@ def run(network: IntegerNetwork, spikes: NDArray[np.integer], *, threads: int | 
     steps, batch, _ = x.shape
     outputs = [np.empty((steps, batch, layer.outputs), np.uint8) for layer in network.layers]
     kernels = [_Kernel(layer) for layer in network.layers]
-    readout = network.readout
-    scores = np.zeros((batch, network.outputs), np.int64)
-    transposed = None
-    if readout is not None:
-        transposed = np.ascontiguousarray(readout.weight.T.astype(np.int32))
+    readout = None if network.readout is None else _ReadoutKernel(network.readout, network.reads)
+    scores = np.zeros((batch, steps if network.reads == "steps" else 1, network.outputs), np.int64)
 
     def run_batch(start: int) -> None:
         stop = min(batch, start + _BATCH)
@@ -230,12 +271,10 @@ def run(network: IntegerNetwork, spikes: NDArray[np.integer], *, threads: int | 
             layer.run(arriving, out[:, start:stop])
             arriving = out[:, start:stop]
         if readout is None:
-            scores[start:stop] = arriving.sum(0, dtype=np.int64)
-            return
-        total = np.zeros((stop - start, network.outputs), np.int64)
-        _readout(_pooled(readout, arriving), transposed, total)
-        scores[start:stop] = total * readout.multiplier + steps * readout.bias
+            scores[start:stop] = network.read(arriving).reshape(scores[start:stop].shape)
+        else:
+            readout.run(arriving, scores[start:stop])
 
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         list(pool.map(run_batch, range(0, batch, _BATCH)))
-    return Outcome(scores, outputs)
+    return Outcome(scores if network.reads == "steps" else scores[:, 0], outputs)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.errors import ShapeError, shown
+from izhi.errors import ArtifactError, ShapeError, shown
 from izhi.hardware.fixed.arithmetic import FixedPoint, Integers, rounded_shift, saturated
 from izhi.hardware.fixed.neuron import IntegerNeuron
 from izhi.hardware.fixed.window import Connectivity, Pool, Window
 from izhi.hardware.networks import HardwareNetwork, HardwareProjection
 
+#: What the scores of a sample are: sums or maxima over its steps, those of its last step, or those of each step.
+Reading: TypeAlias = Literal["sum", "max", "last", "steps"]
 #: Most steps of a run, and most spikes of an input in a step: within these, scores and sums fit 64 bits.
 MOST_STEPS, MOST_INPUT = 1_000_000, 255
 
@@ -47,6 +50,21 @@ class IntegerSynapse:
 
     number: FixedPoint
     decay: Integers
+
+
+@dataclass(frozen=True)
+class IntegerMembrane(IntegerSynapse):
+    """A synapse between the accumulated weights of a readout and its current, which is its scores but for the bias.
+
+    Attributes:
+        fraction: F, that of ``decay``.
+        shift: of the product with the readout's multiplier.
+        current_format: of I.
+    """
+
+    fraction: int
+    shift: int
+    current_format: FixedPoint
 
 
 @dataclass(frozen=True)
@@ -185,34 +203,66 @@ class IntegerLayer(IntegerProjection):
 
 @dataclass(frozen=True)
 class IntegerReadout(IntegerProjection):
-    """Scores without neurons: score_j = Σ_t (multiplier_j·Σ_i weight[j, i]·x_i[t] + bias_j).
+    """Scores without neurons, of each step.
+
+        A = Σ_i weight[j, i]·x_i,   score = multiplier·A + bias       or score = I + bias, I as ``IntegerSynapse`` says
 
     Attributes:
         multiplier: (classes,), 0 or more.
         bias: (classes,).
+        membrane: or None.
     """
 
     multiplier: Integers
     bias: Integers
+    membrane: IntegerMembrane | None = field(default=None, kw_only=True)
 
     @property
     def constants(self) -> dict[str, Integers]:
-        return {"multiplier": self.multiplier, "bias": self.bias}
+        decay = {} if self.membrane is None else {"decay": self.membrane.decay}
+        return {"multiplier": self.multiplier, "bias": self.bias, **decay}
 
-    def scores(self, x: Integers) -> Integers:
-        """What one step adds to the scores, (batch, classes)."""
-        return self.product(self.pooled(x)) * self.multiplier + self.bias
+    def step(self, x: Integers, trace: Integers) -> tuple[Integers, Integers]:
+        """The scores of a step and S after it, (batch, classes), of inputs (batch, inputs) and S before it, at first 0.
+
+        Without a membrane S is not used.
+        """
+        total, own = self.product(self.pooled(x)), self.membrane
+        if own is None:
+            return total * self.multiplier + self.bias, trace
+        trace = decayed(trace, total, own.decay, own.number, own.fraction)
+        return scaled(trace, self.multiplier, own.shift, own.current_format) + self.bias, trace
 
 
 @dataclass(frozen=True)
 class IntegerNetwork(HardwareNetwork):
-    """Layers in a row; the scores are the last layer's spike counts, or those of a readout.
+    """Layers in a row; the scores of a step are the last layer's spikes, or those of a readout.
 
     The class is that of the largest score, the first of them where several are equal.
+
+    Attributes:
+        reads: what the scores of a sample are, by those of its steps.
     """
 
     layers: tuple[IntegerLayer, ...]
     readout: IntegerReadout | None = None
+    reads: Reading = "sum"
+
+    def __post_init__(self) -> None:
+        if self.reads not in get_args(Reading):
+            raise ArtifactError(f"reads is {shown(self.reads)}, expected {', '.join(get_args(Reading))}")
+
+    def read(self, scores: NDArray[np.integer]) -> Integers:
+        """The scores of samples, of those of all steps (T, batch, classes).
+
+        They are (batch, classes), or (batch, T, classes) of each step.
+        """
+        each: Integers = scores.astype(np.int64)
+        read: Integers = {
+            "sum": lambda: each.sum(0), "max": lambda: each.max(0), "last": lambda: each[-1],
+            "steps": lambda: each.transpose(1, 0, 2),
+        }[self.reads]()  # fmt: skip
+        return read
 
     @property
     def projections(self) -> tuple[IntegerProjection, ...]:
@@ -253,7 +303,7 @@ class Outcome:
     """The result of a network for a batch.
 
     Attributes:
-        scores: (batch, classes).
+        scores: (batch, classes), or of each step (batch, T, classes).
         spikes: of each layer, (T, batch, N), 0 or 1.
         trace: the states over time, if they were requested.
     """
@@ -264,8 +314,8 @@ class Outcome:
 
     @property
     def classes(self) -> Integers:
-        """The class of each sample, (batch,)."""
-        largest: Integers = self.scores.argmax(1)
+        """The class of each sample, (batch,), or of each step, (batch, T)."""
+        largest: Integers = self.scores.argmax(-1)
         return largest
 
 
@@ -338,12 +388,14 @@ def run(network: IntegerNetwork, spikes: NDArray[np.integer], *, trace: bool = F
     check_input(network, spikes)
     steps, batch, _ = spikes.shape
     layers = [_LayerRun(layer, steps, batch, trace) for layer in network.layers]
-    scores = np.zeros((batch, 1), np.int64)
+    scores, sums = list[Integers](), np.zeros((batch, network.outputs), np.int64)
     for t in range(steps):
         x = spikes[t].astype(np.int64)
         for layer in layers:
             x = layer.step(x)
-        scores = scores + (x if network.readout is None else network.readout.scores(x))
+        if network.readout is not None:
+            x, sums = network.readout.step(x, sums)
+        scores.append(x)
     series = [[np.stack(values) for values in zip(*layer.trace, strict=True)] for layer in layers]
     states = IntegerTrace(*map(list, zip(*series, strict=True))) if trace else None
-    return Outcome(scores, [np.stack(layer.spikes) for layer in layers], states)
+    return Outcome(network.read(np.stack(scores)), [np.stack(layer.spikes) for layer in layers], states)
