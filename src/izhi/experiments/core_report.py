@@ -100,7 +100,7 @@ def _layout_of_readout(number: int, r: ReadoutShape) -> str:
 - Memory {number}, word `input`: the weights, of {r.weight_bits} bits, from the input to classes 0 to {r.outputs - 1}.
 - Memory {number + 1}, word `class`:
 
-{_fields((("multiplier", r.multiplier_bits), ("bias", r.bias_bits)))}"""
+{_fields(r.bits.items())}"""
 
 
 def _fields(widths: Iterable[tuple[str, int]]) -> str:

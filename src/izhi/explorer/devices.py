@@ -19,7 +19,7 @@ from izhi.explorer.folder import artifacts, inside
 from izhi.hardware import artifact, devices, networks
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.devices.device import Counters
-from izhi.hardware.fixed import Outcome
+from izhi.hardware.fixed import FixedPoint, Outcome
 
 AnyArtifact: TypeAlias = artifact.Artifact[networks.HardwareNetwork]
 #: Devices that a program is: of an artifact in integers, and of one of the FPGA IP.
@@ -130,13 +130,20 @@ def description(deployed: AnyArtifact) -> str:
         states = {"I": layer.current_format, **layer.neuron.formats}
         if layer.synapse is not None:
             states["trace"] = layer.synapse.number
-        numbers = ", ".join(f"{name} {x.width} bits, unit 2^-{x.fraction}" for name, x in states.items())
-        rows.append((f"layer {number}", layer.neuron.kind, numbers, layer.inputs, layer.outputs, layer.weight_bits))
+        sizes_of = (layer.inputs, layer.outputs, layer.weight_bits)
+        rows.append((f"layer {number}", layer.neuron.kind, _formats(states), *sizes_of))
     if deployed.network.readout is not None:
         readout = deployed.network.readout
-        rows.append(("readout", "none", "", readout.inputs, readout.outputs, readout.weight_bits))
+        own = readout.membrane
+        states = {} if own is None else {"I": own.current_format, "trace": own.number}
+        rows.append(("readout", "none", _formats(states), readout.inputs, readout.outputs, readout.weight_bits))
     headings = ("part", "neuron", "states", "inputs", "outputs", "weight bits")
     return words + widgets.table(headings, rows, words=3)
+
+
+def _formats(states: Mapping[str, FixedPoint]) -> str:
+    """Formats by name, as text."""
+    return ", ".join(f"{name} {x.width} bits, unit 2^-{x.fraction}" for name, x in states.items())
 
 
 def _last(classes: NDArray[np.int64]) -> int:

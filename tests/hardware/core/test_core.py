@@ -61,6 +61,19 @@ CORES = {
         {"lanes": 8, "units": 2},
         2,
     ),
+    "membrane": ({"readout": True, "membrane": FixedPoint(16, 3)}, {"lanes": 4, "units": 2}, 1),
+    "last step of a membrane": (
+        {"readout": True, "membrane": FixedPoint(9, 2), "reads": "last", "kind": "lif"},
+        {"lanes": 4, "units": 1},
+        2,
+    ),
+    "maxima": ({"readout": True, "reads": "max", "bits": 8}, {"lanes": 4, "units": 2}, 1),
+    "steps of a membrane": (
+        {"readout": True, "membrane": FixedPoint(20, 4), "reads": "steps"},
+        {"lanes": 4, "units": 2},
+        1,
+    ),
+    "steps of spikes": ({"reads": "steps"}, {"lanes": 4, "units": 2}, 1),
     "synapse of lif": ({"kind": "lif", "synapse": FixedPoint(18, 0)}, {"lanes": 16, "units": 16}, 1),
     "pairs": ({"readout": True, "sizes": (12, 9, 7)}, {"lanes": 4, "units": 2, "spikes": 2}, 1),
     "pairs of counts": ({"recurrent": True}, {"lanes": 2, "units": 1, "spikes": 2}, 3),
@@ -120,7 +133,7 @@ def test_every_spike_and_state_is_that_of_the_integer_model(case, pauses):
     assert out.spikes[0].any()
 
 
-@pytest.mark.parametrize("name", ["readout", "recurrent lif", "pairs"])
+@pytest.mark.parametrize("name", ["readout", "recurrent lif", "pairs", "membrane", "maxima"])
 def test_memories_of_several_blocks_and_products_of_several_parts_change_nothing(name, monkeypatch):
     """What only large networks have, made of small ones: blocks of 16 words, and multipliers of 7 bits."""
     monkeypatch.setattr(compile, "_sources", lambda: "blocks of 16 words, multipliers of 7 bits")

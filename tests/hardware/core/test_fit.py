@@ -1,5 +1,6 @@
 """Networks in cores that are larger than they are: the same scores and spikes, or a clear refusal."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from izhi.hardware.core.shape import fingerprint
 from networks import random_network, random_spikes
 
 STEPS = 6
+MEMBRANE = fixed.FixedPoint(16, 3)
 KINDS = st.sampled_from(["izhikevich", "lif"])
 
 
@@ -40,6 +42,43 @@ def test_a_larger_network_gives_the_same_spikes_and_scores(kind, recurrent, read
     words = packets.memories(shape, whole)
     for memory, (_, bits, count) in zip(words, shape.memories, strict=True):
         assert memory.shape == (count, -(-bits // 32))
+
+
+@given(st.integers(0, 99), st.sampled_from([None, MEMBRANE]), st.sampled_from(["sum", "max", "last", "steps"]))
+@settings(max_examples=20, deadline=None)
+def test_readouts_in_a_larger_core(seed, membrane, reads):
+    network = random_network(seed, readout=True, membrane=membrane, reads=reads)
+    shape = larger(shape_of(network, STEPS), [14, 10, 7, 6])
+    whole, spikes = fitted(shape, network, STEPS), random_spikes(seed, STEPS, 3, 12)
+    expected = fixed.run(replace(network, reads=shape.readout.reads), spikes).scores
+    found = fixed.run(whole, np.pad(spikes, ((0, 0), (0, 0), (0, 2)))).scores
+    assert np.array_equal(found[:, :4], expected)
+    words = packets.memories(shape, whole)
+    for memory, (_, bits, count) in zip(words, shape.memories, strict=True):
+        assert memory.shape == (count, -(-bits // 32))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"membrane": None}, "readout: membrane none, the core has one"),
+        ({"reads": "sum"}, "scores sum, the core has last"),
+        ({"membrane": fixed.FixedPoint(12, 3)}, "readout: sums of FixedPoint.*12"),
+    ],
+)
+def test_readouts_that_do_not_fit(changes, message):
+    own = {"readout": True, "membrane": MEMBRANE, "reads": "last"}
+    shape = larger(shape_of(random_network(1, **own), STEPS))
+    with pytest.raises(SettingError, match=message):
+        fitted(shape, random_network(1, **{**own, **changes}), STEPS)
+
+
+def test_cores_without_a_membrane_are_as_they_were():
+    shape = shape_of(random_network(1, readout=True), 20, lanes=4, units=2)
+    assert fingerprint(shape) == 2312794679
+    assert not {"membrane", "reads"} & json.loads(description.to_json(shape))["readout"].keys()
+    with pytest.raises(SettingError, match="the scores are the last spikes of the last layer, which the core does not"):
+        shape_of(random_network(1, reads="last"), 20)
 
 
 @pytest.mark.parametrize(

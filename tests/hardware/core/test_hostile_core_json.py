@@ -16,6 +16,7 @@ from networks import convolutional_network, random_network
 SHAPES = [
     shape_of(random_network(1), 20, lanes=4, units=2),
     shape_of(random_network(1, kind="lif", recurrent=True, readout=True), 20, lanes=16, units=1),
+    shape_of(random_network(1, readout=True, membrane=FixedPoint(16, 3), reads="last"), 20, lanes=4, units=2),
     shape_of(convolutional_network(1, delay=4, synapse=FixedPoint(14, 1)), 20, lanes=4, units=2),
 ]
 STRANGE = (None, True, -1, 0, 1, 2.5, 1e300, 10**30, "x", "", [], [1], {}, {"width": 4}, [[]], 65537)

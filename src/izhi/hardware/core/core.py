@@ -14,7 +14,7 @@ from izhi.hardware.core.events import EventKind, event, events
 from izhi.hardware.core.layer import CoreLayer
 from izhi.hardware.core.neurons import STATES
 from izhi.hardware.core.protocol import ABORTED, Error
-from izhi.hardware.core.scores import ReadoutUnit, SpikeCounter
+from izhi.hardware.core.scores import ReadoutUnit, scores_of
 from izhi.hardware.core.shape import CoreShape
 
 #: An event of a layer as a word of an answer.
@@ -50,7 +50,7 @@ class Core(wiring.Component):
     def __init__(self, shape: CoreShape) -> None:
         self.shape = shape
         self.layers = [CoreLayer(layer, shape.steps) for layer in shape.layers]
-        self.scores = SpikeCounter(shape) if shape.readout is None else ReadoutUnit(shape)
+        self.scores = scores_of(shape)
         # The inference is discarded; its answer ends with ABORTED; an inference is the last one of its packet.
         self._discard, self._aborts, self._is_packet_over = Signal(), Signal(), Signal()
         super().__init__(

@@ -13,7 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from izhi.equation.integers import IntegerStep
 from izhi.errors import SettingError, shown
 from izhi.files import problem
-from izhi.hardware.core.shape import CoreShape, LayerShape, ReadoutShape
+from izhi.hardware.core.shape import CoreShape, LayerShape, MembraneShape, ReadoutShape
 from izhi.hardware.fixed import NEURONS, FixedPoint, Pool, Window
 from izhi.hardware.fixed.bounds import MOST_BITS, MOST_DELAY, MOST_FRACTION, MOST_NEURONS
 from izhi.hardware.fixed.network import MOST_INPUT, MOST_STEPS
@@ -30,11 +30,13 @@ _LIMITS = {
     ),
     "padding": (0, MOST_NEURONS), "steps": (1, MOST_STEPS), "largest_input": (1, MOST_INPUT), "weight_bits": (2, 8),
     "width": (2, MOST_BITS), "fraction": (0, MOST_FRACTION), "shift": (0, 63), "constants": (1, 64),
-    "multiplier_bits": (1, 64), "bias_bits": (1, 64), "delay": (0, MOST_DELAY), "spikes": (1, 2),
+    "multiplier_bits": (1, 64), "bias_bits": (1, 64), "decay_bits": (1, 64), "delay": (0, MOST_DELAY), "spikes": (1, 2),
 }  # fmt: skip
 _MOST_BYTES = 1 << 20
 #: Fields that a layer has only if the kind of its neurons has no name.
 _OF_STEP = ("step", "initial", "others")
+#: Fields that a readout has only if its scores are not sums of weights over time.
+_OF_READING = ("membrane", "reads")
 
 
 def to_json(shape: CoreShape) -> str:
@@ -49,7 +51,19 @@ def to_json(shape: CoreShape) -> str:
                 del described[name]
         else:
             described.update(step=layer.step.table(), others=[x._asdict() for x in layer.others])
+    if shape.readout is not None:
+        _describe_reading(shape.readout, table["readout"])
     return json.dumps(table, indent=2) + "\n"
+
+
+def _describe_reading(r: ReadoutShape, described: dict[str, Any]) -> None:
+    """Leave out what older files do not have, where it is as there."""
+    if r.membrane is None:
+        del described["membrane"]
+    else:
+        described["membrane"].update(trace=r.membrane.trace._asdict(), current=r.membrane.current._asdict())
+    if r.reads == "sum":
+        del described["reads"]
 
 
 def read(path: str | Path) -> CoreShape:
@@ -83,6 +97,8 @@ def _shape(table: dict[str, object]) -> CoreShape:
         _check_windows(shape.readout.pools, shape.readout.inputs)
         if shape.readout.steps != shape.steps:
             raise ValueError("a readout of other steps")
+        if shape.readout.reads == "steps":
+            raise ValueError("reads 'steps', not sum, max or last")
     return shape
 
 
@@ -109,6 +125,8 @@ def _object(kind: Any, name: str, table: dict[str, object]) -> Any:
         own = _of_step(table) if "step" in table else {}
         table = {field: value for field, value in table.items() if field not in own}
         types = {field: of for field, of in types.items() if field not in (*_OF_STEP, *own)}
+    if kind is ReadoutShape:
+        types = {field: of for field, of in types.items() if field in table or field not in _OF_READING}
     if set(table) != types.keys():
         if kind in (LayerShape, ReadoutShape):
             raise ValueError(f"fields {shown(sorted(set(table) ^ types.keys()))} too many or too few")
@@ -129,7 +147,7 @@ def _of_step(table: dict[str, object]) -> dict[str, Any]:
     return {"kind": str(table.get("kind")), "step": step, "initial": tuple(map(str, initial)), "others": others}
 
 
-_ARTICLES = {FixedPoint: "", Window: "a window", Pool: "a pool"}
+_ARTICLES = {FixedPoint: "", Window: "a window", Pool: "a pool", MembraneShape: "a membrane"}
 
 
 @cache

@@ -66,10 +66,14 @@ def operations(network: IntegerNetwork, shape: CoreShape, spikes: NDArray[np.int
     readout, r = network.readout, shape.readout
     if readout is not None and r is not None:
         added_weights = _reads(readout, arriving) * r.outputs / batch
+        updates, membrane = r.outputs * (steps if r.is_stepwise else 1), r.membrane
+        bits = r.accumulator_bits * r.multiplier_bits
+        if membrane is not None:
+            bits = membrane.trace.width * (r.multiplier_bits + membrane.decay_bits)
         of_readout = (
             ("weights read", added_weights, r.weight_bits * ACCESS),
             ("weights added", added_weights, r.accumulator_bits * ADDITION),
-            ("products", r.outputs, r.accumulator_bits * r.multiplier_bits * PRODUCT),
+            ("products", updates, bits * PRODUCT),
         )
         result += [Operations("readout", what, count, count * each) for what, count, each in of_readout]
     return result

@@ -47,8 +47,10 @@ def larger(shape: CoreShape, sizes: Sequence[int] | None = None) -> CoreShape:
     )  # fmt: skip
     r = shape.readout
     if r is not None:
+        m = r.membrane
         r = replace(
             r, inputs=sizes[-2], outputs=sizes[-1],
+            membrane=None if m is None else replace(m, decay_bits=m.decay_bits + SPARE_BITS),
             multiplier_bits=r.multiplier_bits + SPARE_BITS, bias_bits=r.bias_bits + SPARE_BITS,
         )  # fmt: skip
     return CoreShape(layers, r, shape.steps)
@@ -72,7 +74,11 @@ def fitted(shape: CoreShape, network: IntegerNetwork, steps: int) -> IntegerNetw
     has, needs = (("a" if x is not None else "no") for x in (shape.readout, network.readout))
     _require(has == needs, "readout", needs, has)
     r = network.readout
-    return IntegerNetwork(layers, None if shape.readout is None or r is None else _readout(shape.readout, r))
+    if shape.readout is None or r is None:  # the host computes the scores of each step from spikes
+        return IntegerNetwork(layers)
+    reads = "last" if network.reads == "steps" else network.reads
+    _require(reads == shape.readout.reads, "scores", network.reads, shape.readout.reads)
+    return IntegerNetwork(layers, _readout(shape.readout, r), reads)
 
 
 def _require(holds: bool, name: str, value: object, has: object) -> None:
@@ -145,8 +151,12 @@ def _layer(s: LayerShape, layer: IntegerLayer, where: str) -> IntegerLayer:
 
 
 def _readout(s: ReadoutShape, readout: IntegerReadout) -> IntegerReadout:
-    where = "readout: "
-    _require_all(where, {}, {
+    where, own, m = "readout: ", readout.membrane, s.membrane
+    _require((own is None) == (m is None), where + "membrane", *("none" if x is None else "one" for x in (own, m)))
+    _require_all(where, {} if own is None or m is None else {
+        "sums of": (own.number, m.trace), "currents of": (own.current_format, m.current),
+        "fraction of the decay": (own.fraction, m.fraction), "shift": (own.shift, m.shift),
+    }, {
         "classes": (readout.outputs, s.outputs), "inputs": (readout.features, s.features),
         "weight bits": (readout.weight_bits, s.weight_bits),
     })  # fmt: skip
@@ -154,4 +164,7 @@ def _readout(s: ReadoutShape, readout: IntegerReadout) -> IntegerReadout:
     constants = {name: _grown(x, s.outputs) for name, x in constants_of(readout).items()}
     _require_bits(where, constants, s.bits)
     weight = _grown(readout.weight, s.outputs, s.features)
-    return IntegerReadout(weight, s.weight_bits, constants["multiplier"], constants["bias"], pools=s.pools)
+    membrane = None if own is None else replace(own, decay=constants["decay"])
+    return IntegerReadout(
+        weight, s.weight_bits, constants["multiplier"], constants["bias"], membrane=membrane, pools=s.pools
+    )

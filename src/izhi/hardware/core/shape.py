@@ -12,7 +12,17 @@ import numpy as np
 from izhi.equation.graph import Symbol, rewritten
 from izhi.equation.integers import FRACTION, INPUT, IntegerStep
 from izhi.errors import SettingError
-from izhi.hardware.fixed import NEURONS, FixedPoint, IntegerLayer, IntegerNetwork, IntegerNeuron, Pool, Window
+from izhi.hardware.fixed import (
+    NEURONS,
+    FixedPoint,
+    IntegerLayer,
+    IntegerNetwork,
+    IntegerNeuron,
+    IntegerReadout,
+    Pool,
+    Reading,
+    Window,
+)
 from izhi.hardware.fixed.arithmetic import Integers
 from izhi.hardware.fixed.network import MOST_INPUT, IntegerProjection
 from izhi.hardware.fixed.neuron import neuron_kind
@@ -253,6 +263,24 @@ def _selected(args: tuple[Symbol, ...]) -> Symbol | tuple[Symbol, ...]:
 
 
 @dataclass(frozen=True)
+class MembraneShape:
+    """The membrane of a readout.
+
+    Attributes:
+        trace, current: formats of its sums and of its currents.
+        fraction: bits behind the point of the decay.
+        shift: of the product with the multiplier.
+        decay_bits: of the signed decay.
+    """
+
+    trace: FixedPoint
+    current: FixedPoint
+    fraction: int
+    shift: int
+    decay_bits: int
+
+
+@dataclass(frozen=True)
 class ReadoutShape(Connectivity):
     """A readout without neurons.
 
@@ -263,6 +291,8 @@ class ReadoutShape(Connectivity):
         steps: the most steps of an inference.
         largest_input: most spikes of an input in a step.
         pools: applied to the inputs.
+        membrane: or None.
+        reads: what the scores are of those of the steps: ``sum``, ``max`` or ``last``.
     """
 
     inputs: int
@@ -273,6 +303,13 @@ class ReadoutShape(Connectivity):
     steps: int
     largest_input: int = 1
     pools: tuple[Pool, ...] = ()
+    membrane: MembraneShape | None = field(default=None, repr=False)
+    reads: Reading = field(default="sum", repr=False)
+
+    @property
+    def is_stepwise(self) -> bool:
+        """Whether it computes the scores of each step."""
+        return self.membrane is not None or self.reads != "sum"
 
     @property
     def window(self) -> None:
@@ -281,7 +318,8 @@ class ReadoutShape(Connectivity):
     @property
     def bits(self) -> dict[str, int]:
         """Bits of each constant by name."""
-        return {"multiplier": self.multiplier_bits, "bias": self.bias_bits}
+        decay = {} if self.membrane is None else {"decay": self.membrane.decay_bits}
+        return {"multiplier": self.multiplier_bits, "bias": self.bias_bits, **decay}
 
     @property
     def weight_memory(self) -> MemorySize:
@@ -289,22 +327,32 @@ class ReadoutShape(Connectivity):
 
     @property
     def constant_memory(self) -> MemorySize:
-        return self.multiplier_bits + self.bias_bits, self.outputs
+        return sum(self.bits.values()), self.outputs
 
     @property
     def accumulator_bits(self) -> int:
-        """Of a sum over all steps."""
+        """Of a sum over all steps, or over one if it computes the scores of each."""
         return bits_of(-self._largest_sum, self._largest_sum)
 
     @property
     def score_bits(self) -> int:
         """Of a score."""
-        most = self._largest_sum * ((1 << (self.multiplier_bits - 1)) - 1) + (self.steps << (self.bias_bits - 1))
+        if self.membrane is not None:
+            most, steps = -self.membrane.current.lowest, 1
+        else:
+            most, steps = self._largest_sum * ((1 << (self.multiplier_bits - 1)) - 1), self._summed
+        most += steps << (self.bias_bits - 1)
+        most *= self.steps if self.is_stepwise and self.reads == "sum" else 1
         return bits_of(-most, most)
 
     @property
+    def _summed(self) -> int:
+        """Steps over which weights are added up."""
+        return 1 if self.is_stepwise else self.steps
+
+    @property
     def _largest_sum(self) -> int:
-        return self.steps * self.features * self.most(self.largest_input) << (self.weight_bits - 1)
+        return self._summed * self.features * self.most(self.largest_input) << (self.weight_bits - 1)
 
     @property
     def memories(self) -> list[tuple[str, MemorySize]]:
@@ -360,8 +408,10 @@ class CoreShape:
 
 
 def identity(shape: CoreShape) -> str:
-    """Text by which shapes differ: the repr, whose names are those of files, and steps of neurons without a name."""
-    steps = [(x.step.text, x.initial, x.others) for x in shape.layers if x.step is not None]
+    """Text by which shapes differ: the repr, whose names are those of files, and what older cores do not have."""
+    steps: list[object] = [(x.step.text, x.initial, x.others) for x in shape.layers if x.step is not None]
+    r = shape.readout
+    steps += [(r.membrane, r.reads)] if r is not None and r.is_stepwise else []
     return repr(shape) + "".join(map(repr, steps))
 
 
@@ -397,6 +447,10 @@ def require_core(network: IntegerNetwork, *, largest_input: int = 1) -> None:
         largest_input: most spikes of an input in a step.
     """
     _require_layers(len(network.layers))
+    if network.readout is None and network.reads in ("max", "last"):
+        raise SettingError(
+            f"the scores are the {network.reads} spikes of the last layer, which the core does not have; add a readout"
+        )
     for number, projection in enumerate(network.projections, start=1):
         where = f"part {number} of the network"
         for pool in projection.pools:
@@ -421,16 +475,6 @@ def require_core(network: IntegerNetwork, *, largest_input: int = 1) -> None:
         largest_input = 1
 
 
-def require_sums(network: IntegerNetwork) -> None:
-    """Raise SettingError for scores that no core computes."""
-    membrane = None if network.readout is None else network.readout.membrane
-    if membrane is not None or network.reads != "sum":
-        raise SettingError(
-            "the readout has a membrane, or its scores are not sums over time, which the core does not have; run it on"
-            " the emulator or in C, or train a readout current with the loss count or mean"
-        )
-
-
 def takes_pairs(network: IntegerNetwork) -> bool:
     """Whether two spikes of the input can be added in a cycle."""
     return _takes_pairs(network.layers[0], network.layers[0].delay is not None)
@@ -453,7 +497,6 @@ def shape_of(
         SettingError: for a network that no core runs.
     """
     require_core(network, largest_input=largest_input)
-    require_sums(network)
     layers = tuple(
         _layer(layer, lanes, units, 1 if k else largest_input, 1 if k else spikes)
         for k, layer in enumerate(network.layers)
@@ -461,8 +504,18 @@ def shape_of(
     shape, readout = None, network.readout
     if readout is not None:
         bits = bits_of_all(readout.multiplier), bits_of_all(readout.bias)
-        shape = ReadoutShape(readout.inputs, readout.outputs, readout.weight_bits, *bits, steps, pools=readout.pools)
+        shape = ReadoutShape(
+            readout.inputs, readout.outputs, readout.weight_bits, *bits, steps, pools=readout.pools,
+            membrane=_membrane(readout), reads="last" if network.reads == "steps" else network.reads,
+        )  # fmt: skip
     return CoreShape(layers, shape, steps)
+
+
+def _membrane(readout: IntegerReadout) -> MembraneShape | None:
+    own = readout.membrane
+    if own is None:
+        return None
+    return MembraneShape(own.number, own.current_format, own.fraction, own.shift, bits_of_all(own.decay))
 
 
 def _layer(layer: IntegerLayer, lanes: int, units: int, largest_input: int, spikes: int) -> LayerShape:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from izhi.hardware.core.packets import Words
 from izhi.hardware.core.protocol import IDENTITY, VERSION, Control, Error, Register, Status
 from izhi.hardware.core.shape import CoreShape, fingerprint
 from izhi.hardware.devices.device import Counters, Device, RegisterBlock
-from izhi.hardware.fixed import IntegerNetwork, Outcome
+from izhi.hardware.fixed import IntegerNetwork, Outcome, run_compiled
 from izhi.hardware.fixed.network import check_input
 
 #: Words of a packet, and packets, that a cleared core may still send.
@@ -129,16 +129,32 @@ class CoreDevice(Device[IntegerNetwork]):
 
     def run(self, inputs: NDArray[np.integer], *, sends_spikes: bool = False) -> Outcome:
         self._check_spikes(inputs)
-        spikes, steps = inputs, len(inputs)
+        spikes, steps, of_steps = inputs, len(inputs), self.network.reads == "steps"
+        sends = sends_spikes or of_steps
         if self._is_lost:
             self._recover()
-        self._control(*([Control.SENDS_SPIKES] if sends_spikes else []))
+        self._control(*([Control.SENDS_SPIKES] if sends else []))
         self.block.write(Register.STEPS, steps)
         outcomes = []
-        for start, stop in self._packets(spikes, sends_spikes):
+        for start, stop in self._packets(spikes, sends):
             with self._in_step():
-                outcomes.append(self._infer(spikes[:, start:stop], steps, sends_spikes))
-        return self._joined(outcomes, len(self.network.layers) if sends_spikes else 0)
+                outcomes.append(self._infer(spikes[:, start:stop], steps, sends))
+        outcome = self._joined(outcomes, len(self.network.layers) if sends else 0)
+        return self._with_scores_of_steps(outcome, sends_spikes) if of_steps and outcomes else outcome
+
+    def _with_scores_of_steps(self, outcome: Outcome, sends_spikes: bool) -> Outcome:
+        """The outcome with the scores of each step, which follow from the last layer's spikes.
+
+        The core has those of a readout's last step, which must be the same.
+        """
+        network, last = self.network, outcome.spikes[-1]
+        if network.readout is None:
+            scores = network.read(last)
+        else:
+            scores = run_compiled(replace(network, layers=()), last).scores
+            if not np.array_equal(scores[:, -1], outcome.scores):
+                raise DeviceError(f"the device {self.name} gives other scores than its spikes do; {self.remedy}")
+        return Outcome(scores, outcome.spikes if sends_spikes else [])
 
     def _infer(self, spikes: NDArray[np.integer], steps: int, sends_spikes: bool) -> Outcome:
         """The outcome of one packet of samples."""
