@@ -8,6 +8,8 @@ from izhi.data import Dataset
 
 #: Names of the data sets, by the kind of their samples.
 SERIES, EVENTS = "combinations.datasets:series", "combinations.datasets:events"
+#: Of time series with a label for each step, and the number of steps.
+STEPS, LENGTH = "combinations.datasets:steps", 8
 
 
 def series() -> Dataset:
@@ -16,6 +18,14 @@ def series() -> Dataset:
     labels = np.arange(30) % 3
     samples = [random.random((6 + k % 4, 2)) + y for k, y in enumerate(labels)]
     return Dataset.of(samples, labels, over_time=True, name="series")
+
+
+def steps() -> Dataset:
+    """Time series of two channels, of which the larger one is the class of a step."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, (30, LENGTH))
+    samples = np.stack([labels == 0, labels == 1], -1) * 0.7 + 0.3 * random.random((30, LENGTH, 2))
+    return Dataset.of(samples, labels, over_time=True, name="steps")
 
 
 def events() -> Dataset:

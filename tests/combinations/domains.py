@@ -6,14 +6,14 @@ import types
 import typing
 from typing import Any, Literal, get_args, get_origin
 
-from combinations.datasets import EVENTS, SERIES
+from combinations.datasets import EVENTS, LENGTH, SERIES, STEPS
 from izhi.experiments.settings import FIELDS, GROUP_OF, Mark, marked
 from izhi.experiments.settings.choices import SEARCHES
 from izhi.spec import ORDERS, PRESETS
 
 #: Values of settings whose type says too little, and smaller values of those that cost time.
 TEXTS: dict[str, tuple[Any, ...]] = {
-    "dataset": ("iris", "digits", SERIES, EVENTS),
+    "dataset": ("iris", "digits", SERIES, STEPS, EVENTS),
     "exclude_classes": (("1",),),
     "neuron": ("lif", "biological", "RS", "qif", "adlif", "resonator", *list(PRESETS)[:1]),
     "order": tuple(ORDERS),
@@ -118,6 +118,10 @@ def context(name: str, value: Any) -> dict[str, Any]:
         found["dataset"] = "iris"
     elif GROUP_OF[name] == "evolution":
         found |= {"optimizer": "snes", "members": 4}
+    if value == STEPS:
+        found |= {"loss": "step", "steps": LENGTH}
+    if name == "loss" and value in ("max", "last"):
+        found["readout"] = "membrane"
     if name == "reset":
         found["neuron"] = {"subtract": "normalized", "none": "adlif", "smooth": "adlif"}.get(value, "lif")
     if name == "mixture":

@@ -64,7 +64,7 @@ def chain(draw: random.Random, folder: Path) -> bool:
 
 @pytest.fixture(autouse=True)
 def trusted():
-    trust("combinations.datasets:series", "combinations.datasets:events")
+    trust("combinations.datasets:series", "combinations.datasets:steps", "combinations.datasets:events")
 
 
 @pytest.mark.slow

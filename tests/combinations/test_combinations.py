@@ -28,7 +28,7 @@ from izhi.experiments.settings import FIELDS, Experiment, experiment
 from izhi.experiments.settings.groups import DataSettings
 from izhi.hardware import fixed
 from izhi.hardware.artifact.integers import in_whole_numbers
-from izhi.training import Data, make_fabric
+from izhi.training import LOSSES, Data, make_fabric
 from izhi.trust import trust
 
 #: Settings that are varied, and the base that keeps runs small.
@@ -105,18 +105,22 @@ def in_training(e: Experiment, fabric: Any, network: Any, data: Data, encoder: A
 
 
 def in_integers(e: Experiment, dataset: Dataset, network: Any) -> None:
-    """The integer model fires the spikes of the quantised network, unless hardware does not take it."""
+    """The integer model fires and answers as the quantised network does, unless hardware does not take it."""
     from izhi import quantization
 
     export.require_hardware(e, dataset, network)
     encoder = build.encoder(e, dataset)
-    integers = quantization.in_integers(network.eval())
+    reads, loss = build.reading(e, dataset), LOSSES[e.training.loss]
+    integers = quantization.in_integers(network.eval(), reads=reads)
     spikes = samples.dense(encoder(dataset.test.batch(torch.arange(2))[0], 0))
     whole = in_whole_numbers(spikes, export.encoding_of(e))
     with torch.no_grad():
-        expected = network.record(torch.from_numpy(spikes).to(next(network.parameters()))).spikes
-    for one, two in zip(fixed.run(integers, whole).spikes, expected, strict=True):
+        expected = network.record(torch.from_numpy(spikes).to(next(network.parameters())))
+    found, output = fixed.run(integers, whole), expected.output.double()
+    for one, two in zip(found.spikes, expected.spikes, strict=True):
         np.testing.assert_array_equal(one, two.flatten(2).numpy())
+    scores = output.transpose(0, 1) if reads == "steps" else loss.scores(output)
+    np.testing.assert_array_equal(found.classes, scores.numpy().argmax(-1))
 
 
 def refused(given: Mapping[str, Any]) -> str | None:
@@ -156,7 +160,7 @@ def drawn(draw: random.Random, names: Sequence[str]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def trusted():
-    trust("combinations.datasets:series", "combinations.datasets:events")
+    trust("combinations.datasets:series", "combinations.datasets:steps", "combinations.datasets:events")
 
 
 def test_every_setting_has_values():

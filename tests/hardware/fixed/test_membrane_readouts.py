@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from izhi.errors import ArtifactError
 from izhi.hardware import fixed
 from izhi.hardware.fixed import FixedPoint, IntegerMembrane, IntegerNetwork, IntegerReadout, fast
-from networks import random_network, random_spikes
+from networks import convolutional_network, random_network, random_spikes
 
 
 def ints(*values):
@@ -79,6 +79,14 @@ def test_largest_numbers_are_the_same_in_numpy_and_compiled():
     network, x = IntegerNetwork((), readout), np.full((50, 2, 9), 255)
     fixed.check_bounds(network)
     assert fixed.run(network, x).scores.tolist() == fast.run(network, x).scores.tolist() == [[-(2**32) * 50]] * 2
+
+
+@pytest.mark.parametrize("reads", ["sum", "max", "last", "steps"])
+def test_no_samples_have_no_scores(reads):
+    network = replace(convolutional_network(1), reads=reads)
+    for run in (fixed.run, fast.run):
+        scores = run(network, np.zeros((3, 0, network.inputs), np.uint8)).scores
+        assert scores.shape == ((0, 3, 4) if reads == "steps" else (0, 4))
 
 
 def test_an_unknown_reading():

@@ -109,7 +109,7 @@ class IntegerProjection(Connectivity, HardwareProjection):
         if self.window is None:
             return summed(x, self._weight)
         total = self.window.columns(x) @ self._weight.T
-        by_channel: Integers = total.transpose(0, 2, 1).reshape(len(x), -1).astype(np.int64)
+        by_channel: Integers = total.transpose(0, 2, 1).reshape(len(x), self.outputs).astype(np.int64)
         return by_channel
 
     @property
