@@ -139,6 +139,7 @@ def test_integers_answer_in_each_step_as_torch_does(readout, tmp_path, capsys):
     assert main(["evaluate", artifact, "--against", str(rounded)]) == 0
     assert main(["evaluate", str(rounded), "--json", str(of_torch)]) == 0
     assert main(["evaluate", artifact, "--json", str(of_integers)]) == 0
+    assert "% of 240 steps of 12, in integers" in capsys.readouterr().out
     one, two = (json.loads(path.read_text()) for path in (of_torch, of_integers))
     assert one["confusion"] == two["confusion"]
     assert np.sum(one["confusion"]) == 240

@@ -54,7 +54,7 @@ def _evaluate_artifact(a: argparse.Namespace) -> None:
         result = evaluate_device(device, batches, wants_rates=True, groups=groups)
     name = dataset.name if dataset else a.samples or "own test vectors,"
     accuracies = _print_accuracies(
-        f"{name} test accuracy: {100 * result.accuracy:.2f} % of {result.samples:,}, in {deployed.numbers},"
+        f"{name} test accuracy: {100 * result.accuracy:.2f} % of {result.labelled}, in {deployed.numbers},"
         f" {result.samples / result.seconds:,.0f} samples/s", result.accuracy, result.groups,
         [f"{rate:.4f} spikes per neuron and step" for rate in result.rates],
         result.confusion(len(deployed.classes)).tolist(), deployed.classes,

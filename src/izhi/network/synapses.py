@@ -11,9 +11,8 @@ from torch.nn import functional
 
 from izhi.errors import SettingError
 from izhi.kernels import Synapse, SynapticInput
-from izhi.kernels.reference import apply_synapse
-from izhi.kernels.synaptic_input import Memory
-from izhi.kernels.torch_step import is_plain, only_gradient
+from izhi.kernels.plan import Constants
+from izhi.kernels.torch_step import is_plain, only_gradient, synapse_step
 from izhi.neurons.distribution import sample
 from izhi.spec import ConductanceSpec, Spread, SynapseSpec
 
@@ -69,12 +68,12 @@ def fixed_point_filter(x: Tensor, synapse: Synapse, state: Tensor | None = None)
     They are in double precision, with the gradients of ``exponential_filter``.
     """
     x, decay = x.double(), synapse.decay.double()
-    memory, sums = Memory(() if state is None else (state.double(),)), list[Tensor]()
+    step, k = synapse_step(False, True, False), Constants().traced(synapse.grid)._replace(decay=decay)  # type: ignore[arg-type]
+    trace, held = torch.zeros_like(x[0]) if state is None else state.double(), torch.empty_like(x)
     with torch.no_grad():
-        for now in x:
-            _, memory = apply_synapse(SynapticInput(now, synapse=synapse._replace(decay=decay)), memory)
-            sums.append(memory.synapse[0])
-        held = torch.stack(sums)
+        for t in range(len(x)):  # thousands of tensors in a list would make Python collect garbage
+            trace, _ = step(x[t], None, (trace,), k)
+            held[t] = trace
     return held if is_plain() else held + only_gradient(exponential_filter(x, decay, state))
 
 

@@ -63,6 +63,12 @@ class DeviceEvaluation:
         return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
     @property
+    def labelled(self) -> str:
+        """The number of samples, or of their steps if each has a label."""
+        steps = f"{(self.labels >= 0).sum():,} steps of " if self.labels.ndim == 2 else ""
+        return f"{steps}{self.samples:,}"
+
+    @property
     def is_exact(self) -> bool:
         """Whether the device and the reference do not differ."""
         return not (any(self.different) or self.scores or self.classes)
@@ -81,9 +87,8 @@ class DeviceEvaluation:
     def lines(self) -> list[str]:
         """The evaluation as text."""
         c = self.counters
-        steps = f"{(self.labels >= 0).sum():,} steps of " if self.labels.ndim == 2 else ""
         lines = [
-            f"accuracy: {100 * self.accuracy:.2f} % of {steps}{self.samples:,} samples,"
+            f"accuracy: {100 * self.accuracy:.2f} % of {self.labelled} samples,"
             f" {self.samples / self.seconds:,.1f} samples/s",
             f"{c.spikes / self.samples:,.0f} {c.counted} per sample",
         ]
