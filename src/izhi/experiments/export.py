@@ -55,8 +55,8 @@ def require_hardware(e: Experiment, dataset: Dataset, network: Network) -> None:
     from izhi import quantization
 
     integers = quantization.in_integers(network.eval(), reads=build.reading(e, dataset))
-    shape.require_core(integers, largest_input=shape.largest_input(e.flat()))
     encoding, steps = encoding_of(e), e.coding.steps
+    shape.require_core(integers, largest_input=shape.largest_input(e.flat()), steps=steps)
     spikes, scores = np.zeros((steps, 0, integers.inputs), np.uint8), np.zeros((0, len(dataset.classes)), np.int64)
     made = IntegerArtifact(integers, steps, tuple(dataset.classes), encoding, {}, spikes, scores)
     with TemporaryDirectory() as folder:

@@ -181,7 +181,7 @@ def require_core(e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor])
     encoder = build.encoder(e, dataset)
     network = build.network(e, encoder.grid, len(dataset.classes), start=weights).eval()
     whole = in_integers(network, reads=build.reading(e, dataset))
-    shape.require_core(whole, largest_input=shape.largest_input(e.flat()))
+    shape.require_core(whole, largest_input=shape.largest_input(e.flat()), steps=e.coding.steps)
 
 
 def evaluate(

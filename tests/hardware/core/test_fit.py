@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from izhi.errors import SettingError
 from izhi.hardware import fixed
 from izhi.hardware.core import description, fitted, larger, packets, shape_of
-from izhi.hardware.core.shape import fingerprint
+from izhi.hardware.core.shape import fingerprint, require_core
 from networks import random_network, random_spikes
 
 STEPS = 6
@@ -71,6 +71,15 @@ def test_readouts_that_do_not_fit(changes, message):
     shape = larger(shape_of(random_network(1, **own), STEPS))
     with pytest.raises(SettingError, match=message):
         fitted(shape, random_network(1, **{**own, **changes}), STEPS)
+
+
+def test_scores_of_so_many_steps_that_they_leave_32_bits_are_refused_before_a_core_is_made():
+    network = random_network(1, readout=True, membrane=MEMBRANE)
+    most = -network.readout.membrane.current_format.lowest + 1024  # of a step: a bias has 11 bits at most
+    require_core(network, steps=2**31 // most - 1)
+    with pytest.raises(SettingError, match="scores may take 33 bits, expected at most 32; use fewer steps"):
+        require_core(network, steps=2**31 // most + 2**20)
+    require_core(replace(network, reads="last"), steps=10**6)
 
 
 def test_cores_without_a_membrane_are_as_they_were():

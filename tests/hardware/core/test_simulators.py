@@ -30,6 +30,9 @@ NETWORKS = {
     "recurrence and delays": (
         random_network(1, (6, 5, 3), recurrent=True, delay=3, synapse=FixedPoint(12, 8)), {"lanes": 2, "units": 1},
     ),
+    "membrane": (
+        random_network(1, (6, 5, 3), readout=True, membrane=FixedPoint(16, 3), reads="last"), {"lanes": 2, "units": 1},
+    ),
 }  # fmt: skip
 SIMULATORS = ["iverilog", "verilator"]
 

@@ -8,17 +8,13 @@ from amaranth.hdl import Array, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from izhi.errors import SettingError
 from izhi.hardware.core.arithmetic import fitting, following, rounded_shift, saturated
 from izhi.hardware.core.events import EventKind, events
 from izhi.hardware.core.memories import LoadableMemory, loading
 from izhi.hardware.core.pipeline import Pipeline
-from izhi.hardware.core.shape import CoreShape
+from izhi.hardware.core.shape import SCORE_BITS, CoreShape, require_score
 from izhi.hardware.core.windows import pooled
 from izhi.hardware.fixed import FixedPoint
-
-#: Bits of a score.
-SCORE_BITS = 32
 
 
 class SpikeCounter(wiring.Component):
@@ -98,8 +94,7 @@ class ReadoutUnit(wiring.Component):
         assert shape.readout is not None
         self.shape = r = shape.readout
         # Products may overflow 32 bits, and the lowest 32 bits of their sum are still right.
-        if r.score_bits > SCORE_BITS:
-            raise SettingError(f"scores may take {r.score_bits} bits, expected at most {SCORE_BITS}; use fewer steps")
+        require_score(r)
         super().__init__(
             {
                 "input": In(events(r.inputs)),

@@ -18,7 +18,6 @@ from izhi.hardware.fixed import (
     IntegerLayer,
     IntegerNetwork,
     IntegerNeuron,
-    IntegerReadout,
     Pool,
     Reading,
     Window,
@@ -35,6 +34,8 @@ MOST_LAYERS = 16
 PAIR_BITS = 14
 #: The shift behind the product with the multiplier, as the value of a shift in ``step_of``.
 SHIFT = "shift"
+#: Bits of a score.
+SCORE_BITS = 32
 #: Bits of a word of a memory, and words.
 MemorySize: TypeAlias = tuple[int, int]
 
@@ -439,12 +440,13 @@ def _require_layers(count: int) -> None:
         raise SettingError(f"the network has {count} layers of neurons, expected 1 to {MOST_LAYERS}")
 
 
-def require_core(network: IntegerNetwork, *, largest_input: int = 1) -> None:
+def require_core(network: IntegerNetwork, *, largest_input: int = 1, steps: int = 1) -> None:
     """Raise SettingError for a network that no core runs, naming what to change.
 
     Args:
         network: in integers.
         largest_input: most spikes of an input in a step.
+        steps: of an inference, over which a readout's scores of each step are added.
     """
     _require_layers(len(network.layers))
     if network.readout is None and network.reads in ("max", "last"):
@@ -473,6 +475,15 @@ def require_core(network: IntegerNetwork, *, largest_input: int = 1) -> None:
                     " channel; learn it for each channel, or for all"
                 )
         largest_input = 1
+    readout = _readout(network, steps)
+    if readout is not None and readout.is_stepwise:
+        require_score(readout)
+
+
+def require_score(readout: ReadoutShape) -> None:
+    """Raise SettingError for scores that may take more bits than those of a core have."""
+    if readout.score_bits > SCORE_BITS:
+        raise SettingError(f"scores may take {readout.score_bits} bits, expected at most {SCORE_BITS}; use fewer steps")
 
 
 def takes_pairs(network: IntegerNetwork) -> bool:
@@ -496,26 +507,25 @@ def shape_of(
     Raises:
         SettingError: for a network that no core runs.
     """
-    require_core(network, largest_input=largest_input)
+    require_core(network, largest_input=largest_input, steps=steps)
     layers = tuple(
         _layer(layer, lanes, units, 1 if k else largest_input, 1 if k else spikes)
         for k, layer in enumerate(network.layers)
     )
-    shape, readout = None, network.readout
-    if readout is not None:
-        bits = bits_of_all(readout.multiplier), bits_of_all(readout.bias)
-        shape = ReadoutShape(
-            readout.inputs, readout.outputs, readout.weight_bits, *bits, steps, pools=readout.pools,
-            membrane=_membrane(readout), reads="last" if network.reads == "steps" else network.reads,
-        )  # fmt: skip
-    return CoreShape(layers, shape, steps)
+    return CoreShape(layers, _readout(network, steps), steps)
 
 
-def _membrane(readout: IntegerReadout) -> MembraneShape | None:
-    own = readout.membrane
-    if own is None:
+def _readout(network: IntegerNetwork, steps: int) -> ReadoutShape | None:
+    readout, membrane = network.readout, None
+    if readout is None:
         return None
-    return MembraneShape(own.number, own.current_format, own.fraction, own.shift, bits_of_all(own.decay))
+    bits = bits_of_all(readout.multiplier), bits_of_all(readout.bias)
+    if (own := readout.membrane) is not None:
+        membrane = MembraneShape(own.number, own.current_format, own.fraction, own.shift, bits_of_all(own.decay))
+    return ReadoutShape(
+        readout.inputs, readout.outputs, readout.weight_bits, *bits, steps, pools=readout.pools, membrane=membrane,
+        reads="last" if network.reads == "steps" else network.reads,
+    )  # fmt: skip
 
 
 def _layer(layer: IntegerLayer, lanes: int, units: int, largest_input: int, spikes: int) -> LayerShape:
