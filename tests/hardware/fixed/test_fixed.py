@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import FrozenInstanceError, fields
 from functools import cache
 from pathlib import Path
 
@@ -28,7 +29,9 @@ from izhi.hardware.fixed import (
     ValueLIFNeuron,
     ZeroingLIFNeuron,
     fast,
+    network as integer_network,
 )
+from izhi.hardware.fixed.compiled import source_number
 from networks import random_network, random_spikes
 
 
@@ -255,3 +258,18 @@ print(len(recorder.buffer))
         files.append(sorted(file.name for file in tmp_path.glob("*.nbc")))
     assert compiled[0] > 0 == compiled[1]
     assert files[0] == files[1] != []
+
+
+@pytest.mark.parametrize("kind", [LIFNeuron, IzhikevichNeuron])
+def test_neurons_in_integers_cannot_be_changed(kind):
+    names = [field.name for field in fields(kind)]
+    neuron = kind(**{name: FixedPoint(16, 8) if name.endswith("_format") else ints(3) for name in names})
+    for name in names:
+        with pytest.raises(FrozenInstanceError):
+            setattr(neuron, name, ints(4))
+
+
+def test_hashes_of_sources_are_numbers_that_compiled_code_holds():
+    numbers = {source_number(integer_network, text=str(number)) for number in range(64)}
+    assert len(numbers) == 64
+    assert all(0 <= number < 2**63 for number in numbers)
