@@ -267,3 +267,10 @@ def test_couplings_are_learned_within_the_stable_range():
     spikes, _ = neuron(torch.rand(20, 2, 50))
     spikes.sum().backward()
     assert all(x.grad.abs().sum() > 0 for x in neuron.learned.values())
+
+
+def test_neurons_of_spread_coefficients_show_their_ranges():
+    assert "(\n  tau=2…100, threshold=1" in repr(izhi.LIF(izhi.spread(tau=(2, 100)), parameter_shape=4))
+    assert "beta=0.9, threshold=1" in repr(izhi.LIF(beta=0.9))
+    resonators = izhi.Izhikevich(izhi.Resonators(frequency=(0.1, 1.0)), parameter_shape=4)
+    assert "(\n  frequency=0.1…1, decay=0.001…0.02, c=0, d=0" in repr(resonators)

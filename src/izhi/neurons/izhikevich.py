@@ -315,9 +315,13 @@ class Izhikevich(NeuronLayer[IzhikevichState | SmoothIzhikevichState, Coefficien
         return IzhikevichState(v, u)
 
     def extra_repr(self) -> str:
-        p = self.base_parameters
+        p, distribution = self.base_parameters, self.spec.distribution
         reset = "" if p.reset == "value" else f", reset={p.reset!r}"
-        return f"a2={p.a2:g}, c={p.c:g}, d={p.d:g}, threshold={p.threshold:g}, order={p.order!r}{reset}"
+        dynamics = f"a2={p.a2:g}"
+        if distribution is not None:
+            ranges = {name: np.atleast_1d(getattr(distribution, name)) for name in distribution.DOMAIN}
+            dynamics = ", ".join(f"{name}={'…'.join(f'{x:g}' for x in values)}" for name, values in ranges.items())
+        return f"{dynamics}, c={p.c:g}, d={p.d:g}, threshold={p.threshold:g}, order={p.order!r}{reset}"
 
 
 @cache

@@ -158,4 +158,6 @@ class LIF(NeuronLayer[LIFState, LIFCoefficients | ValueLIFCoefficients]):
         return LIFState(at_rest(current_t, 0.0))
 
     def extra_repr(self) -> str:
-        return f"beta={self.beta:g}, threshold={self.threshold:g}, reset={self.spec.reset!r}"
+        tau = self.spec.tau
+        leak = f"beta={self.beta:g}" if tau is None else f"tau={tau.low:g}…{tau.high:g}"
+        return f"{leak}, threshold={self.threshold:g}, reset={self.spec.reset!r}"
