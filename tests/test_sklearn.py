@@ -22,6 +22,7 @@ __all__ = ["uncompiled"]  # for all tests here
 IRIS = load_iris(return_X_y=True)
 
 
+@pytest.mark.slow
 @parametrize_with_checks([SpikingClassifier(hidden=(32,), steps=8, epochs=15)])
 def test_it_is_an_estimator_as_scikit_learn_checks_them(estimator, check):
     check(estimator)

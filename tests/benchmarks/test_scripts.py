@@ -54,6 +54,7 @@ def test_explorer():
     assert len(re.findall(r"^\S+ +median +[\d.]+ ms.* of 2$", said, re.M)) == 4
 
 
+@pytest.mark.slow
 def test_ablation_figure(tmp_path):
     rows = [
         {"label": label, "test_accuracy": [x, x + 0.01], "mean": x + 0.005}
@@ -83,12 +84,14 @@ def test_event_orders_figure(tmp_path):
     assert (tmp_path / "orders.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_processes")
 def test_resonators_figure(tmp_path):
     run("resonators_figure", tmp_path / "resonators.png")
     assert (tmp_path / "resonators.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_processes")
 @pytest.mark.parametrize(("name", "recordings"), [("nmnist", 600), ("shd", 82), ("stmnist", 56)])
 def test_full_size(name, recordings):
@@ -107,6 +110,7 @@ def test_house():
     assert int(counts["rooms"]) >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_processes")
 def test_other_libraries(tmp_path):
     """snnTorch's part; the other library is in the environment of tests/exchange, where the table is made."""
@@ -141,6 +145,7 @@ def test_own_neurons_on_core():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_processes")
 @pytest.mark.parametrize("kernel", ["auto", "reference"])
 def test_snntorch_loop(kernel):
@@ -152,6 +157,7 @@ def test_snntorch_loop(kernel):
         assert line.count("|") == table[0].count("|")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("real_data", "forked_processes")
 def test_snntorch_tutorials():
     table = run(
@@ -163,6 +169,7 @@ def test_snntorch_tutorials():
     assert all(0 <= float(line.split(" | ")[2]) <= 100 for line in table[2:])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_processes")
 def test_state_quant(tmp_path):
     """Coded by latency, samples do not depend on a seed: snnTorch must find izhi's own accuracy."""
@@ -183,6 +190,7 @@ def test_state_quant(tmp_path):
     assert len(levels) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_processes")
 def test_turns():
     root = SCRIPTS.parent
@@ -212,6 +220,7 @@ def test_turns_needs_a_hidden_layer():
     assert done.stderr.splitlines()[-1] == "turns.py: error: --layers 0: at least 1 is needed"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_processes")
 def test_results_are_made_by_one_command_which_goes_on(tmp_path):
     pages, out = tmp_path / "pages", tmp_path / "out"

@@ -49,6 +49,7 @@ def test_stored_states_leave_gradients_of_a_quantised_network_as_they_are():
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learn", ["a1,a2,a3,a4,b1,b2,b3,c,d,threshold", "gain"])
 def test_coefficients_that_training_carries_far(learn, tmp_path):
     """They are held where the artifact has numbers for them."""

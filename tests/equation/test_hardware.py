@@ -158,6 +158,7 @@ def test_an_artifact_holds_the_step_itself(model, tmp_path):
     assert again.read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler is installed")
 @pytest.mark.parametrize("model", [*NEURONS, *RESETS, *ORDERS, *OTHERS], ids=by_name)
 def test_c_computes_the_same_words(model, tmp_path):

@@ -291,6 +291,7 @@ def test_numbers_that_pack_well_are_counted_as_they_are_used(path):
     refused(changed(path, change), "more than the file's size justifies")
 
 
+@pytest.mark.slow
 def test_golden_spikes_of_more_neurons_than_memory_holds(tmp_path):
     network = Network([nn.Unflatten(1, (1, 512, 512)), nn.Conv2d(1, 16, 3, padding=1), izhi.LIF(0.9)])
     with pytest.warns(izhi.errors.LossWarning):

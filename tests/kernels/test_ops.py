@@ -105,6 +105,7 @@ def test_formats_become_constants_by_name():
     assert Constants(dt=0.5).quantized(None) == Constants(dt=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["izhi.kernels", "izhi.kernels.cuda"])
 def test_kernels_are_imported_without_neurons(module):
     if module.endswith("cuda") and not importlib.util.find_spec("triton"):

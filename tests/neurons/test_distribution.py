@@ -210,7 +210,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", [x if x == "resonator" else pytest.param(x, marks=pytest.mark.slow) for x in OPTIONS])
 def test_from_the_command_line_and_back(name, tmp_path, capsys):
     import shlex
 

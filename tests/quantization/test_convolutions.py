@@ -77,7 +77,7 @@ def whole(make, neuron, bits, **options):
 
 
 @pytest.mark.parametrize("neuron", [LIF, Izhikevich])
-@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("bits", [pytest.param(2, marks=pytest.mark.slow), 4, pytest.param(8, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("make", "options"), [(image, {}), (image, {"readout": True}), (line, {})])
 def test_torch_and_integers_agree_on_every_spike(make, options, neuron, bits, tmp_path):
     network, x = whole(make, neuron, bits, **options)

@@ -416,6 +416,7 @@ def test_the_artifact_is_the_network_on_every_spike(float_run, tmp_path):
     assert samples.settings_of(loaded).data.dataset == "digits"
 
 
+@pytest.mark.slow
 def test_sweep(float_run, tmp_path, capsys):
     other, found = tmp_path / "other", tmp_path / "sweep.json"
     assert cli.main(["train", *TRAIN, "--epochs", "1", "--seed", "1", "--out", str(other)]) == 0

@@ -218,6 +218,7 @@ def test_images_are_shifted_while_training_only():
     assert torch.equal(model.encode(values, 5)[0], values)
 
 
+@pytest.mark.slow
 def test_bf16_and_32_bits_are_close(tmp_path):
     a = run(tmp_path / "a", precision="bf16-mixed", dataset="digits", epochs=10, batch_size=32)
     b = run(tmp_path / "b", precision="32-true", dataset="digits", epochs=10, batch_size=32)

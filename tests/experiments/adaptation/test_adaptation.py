@@ -169,6 +169,7 @@ def test_the_simulated_core_learns_what_the_emulator_learns(deployed, tmp_path):
     assert numbers(one) == numbers(two)
 
 
+@pytest.mark.slow
 def test_new_classes_are_learned(tmp_path):
     options = ["--dataset", "iris", "--neuron", "hls-ip", "--encoding", "constant", "--steps", "30", "--readout",
                "spikes", "--hidden", "12", "--epochs", "60", "--learning-rate", "1e-2", "--batch-size", "16",

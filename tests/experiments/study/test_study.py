@@ -122,6 +122,7 @@ class Watched(Samples):
         return super().__getattribute__(name)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("preloaded_jobs")
 def test_rows_of_several_jobs_at_once_are_those_of_one_after_another(file, tmp_path, capsys):
     words = ["study", str(file), "--tasks", "wines,flowers,flowers-recurrent"]

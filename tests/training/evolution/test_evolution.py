@@ -144,7 +144,8 @@ def test_weights_neurons_or_both_are_searched():
         Genome(build.network(experiment(IRIS), 4, 3), "neurons")
 
 
-@pytest.mark.parametrize("name", [x if x == "cma-es" else pytest.param(x, marks=pytest.mark.slow) for x in SEARCHES])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SEARCHES)
 def test_evolution_learns_iris(tmp_path, name):
     step = 1.0 if name == "ga" else 0.3
     found = run(tmp_path, optimizer=name, members=32, epochs=150, population=3, step_size=step)
