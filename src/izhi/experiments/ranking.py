@@ -29,8 +29,7 @@ class Ranked:
         """As plain values, for --json."""
         ranking = self.ranking
         return {
-            "tasks": list(ranking.tasks),
-            "accuracies": {label: list(x) for label, x in ranking.accuracies.items()},
+            **ranking.values(),
             "mean_ranks": dict(ranking.ranks),
             "friedman": None
             if ranking.friedman is None
@@ -94,8 +93,7 @@ def _remarks(results: Sequence[ComparisonResult], datasets: Sequence[str], label
 def write(ranked: Ranked, folder: Path, command: str) -> None:
     """report.md, ranking.json and ranks.png."""
     ranking = ranked.ranking
-    accuracies = {label: list(x) for label, x in ranking.accuracies.items()}
-    RankingResult.keep(folder, {"command": command, "tasks": list(ranking.tasks), "accuracies": accuracies})
+    RankingResult.keep(folder, {"command": command, **ranking.values()})
     least = f"{100 * (1 - LEVEL):g} %"
     write_report(
         folder / REPORT, f"# Ranks over {len(ranking.tasks)} data sets", f"    {command}", table(ranking),
@@ -108,8 +106,7 @@ def write(ranked: Ranked, folder: Path, command: str) -> None:
 
 def table(ranking: Ranking) -> Table:
     """The table of variants, the best first."""
-    accuracies = {label: list(x) for label, x in ranking.accuracies.items()}
-    return RankingResult(tasks=list(ranking.tasks), accuracies=accuracies).tables()[0]
+    return RankingResult.model_validate(ranking.values()).tables()[0]
 
 
 def pairs_table(pairs: Sequence[Pair]) -> Table:

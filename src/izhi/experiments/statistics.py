@@ -149,6 +149,10 @@ class Ranking:
     critical: float  #: difference in mean rank from which two differ, by Nemenyi's test at 5 %
     pairs: Sequence[Pair]  #: all pairs of variants
 
+    def values(self) -> dict[str, object]:
+        """The data sets and accuracies as plain values, from which the rest follows."""
+        return {"tasks": list(self.tasks), "accuracies": {label: list(x) for label, x in self.accuracies.items()}}
+
     @property
     def cliques(self) -> list[tuple[str, ...]]:
         """The largest groups of variants, by rank, that do not differ; only those of two or more."""

@@ -52,17 +52,20 @@ class Loss:
     """The loss of training, and the prediction of a class from the output.
 
     Attributes:
-        value: (output (T, B, classes), labels (B,), or (B, T) of each step) → loss.
+        value: (output (T, B, classes), labels (B,), or (B, T) of each step) → loss; None for the cross-entropy of the
+            scores.
         scores: output → scores (B, classes), of which the largest is the class.
         pad: (output, present (T, B)) → the output without an effect of the steps after the end of padded time series.
     """
 
-    value: Callable[[Tensor, Tensor], Tensor]
+    value: Callable[[Tensor, Tensor], Tensor] | None = None
     scores: Callable[[Tensor], Tensor] = total
     pad: Callable[[Tensor, Tensor], Tensor] = zero_padding
     has_steps: bool = False  #: whether labels may be (B, T)
 
     def __call__(self, output: Tensor, labels: Tensor) -> Tensor:
+        if self.value is None:
+            return functional.cross_entropy(self.scores(output), labels)
         return self.value(output, labels)
 
     def predict(self, output: Tensor) -> Tensor:
@@ -87,11 +90,6 @@ def labelled(output: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return output[:steps], labels[:, :steps]
 
 
-def count(output: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of the sums over time (spike counts), the original experiment's loss."""
-    return functional.cross_entropy(total(output), labels)
-
-
 def step(output: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of every step, averaged (snnTorch's ce_rate_loss); of steps with labels if labels are (B, T)."""
     if labels.dim() == 2:
@@ -99,21 +97,6 @@ def step(output: Tensor, labels: Tensor) -> Tensor:
         return functional.cross_entropy(output.flatten(0, 1), labels.T.flatten(), ignore_index=NO_LABEL)
     steps, batch, classes = output.shape
     return functional.cross_entropy(output.reshape(steps * batch, classes), labels.repeat(steps))
-
-
-def maximum(output: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of the largest value over time, for membrane readouts."""
-    return functional.cross_entropy(largest(output), labels)
-
-
-def mean(output: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of the means over time: logits as large as those of one step, however many there are."""
-    return functional.cross_entropy(average(output), labels)
-
-
-def last(output: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of the last step, for membrane readouts."""
-    return functional.cross_entropy(final(output), labels)
 
 
 def rate_mse(output: Tensor, labels: Tensor) -> Tensor:
@@ -126,10 +109,10 @@ def rate_mse(output: Tensor, labels: Tensor) -> Tensor:
 
 #: Losses that a configuration can name.
 LOSSES: dict[str, Loss] = {
-    "count": Loss(count),
+    "count": Loss(),  # of spike counts, the original experiment's loss
     "step": Loss(step, has_steps=True),
-    "max": Loss(maximum, largest),
-    "mean": Loss(mean, average, scale_padding),
-    "last": Loss(last, final, last_present),
+    "max": Loss(scores=largest),  # for membrane readouts, as "last"
+    "mean": Loss(scores=average, pad=scale_padding),  # logits as large as those of one step, however many there are
+    "last": Loss(scores=final, pad=last_present),
     "rate_mse": Loss(rate_mse),
 }

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from simulated_line import SimulatedLine
 
 from networks import random_network, random_spikes
 
@@ -18,7 +19,6 @@ from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import description, shape_of
 from izhi.hardware.core.protocol import ABORTED, IDENTITY, Control, Opcode, Register
 from izhi.hardware.core.serial.frames import MOST_WORDS, AnswerStatus, Frame, FrameReader, Request, to_bytes
-from izhi.hardware.core.serial.simulated import SimulatedLine
 from izhi.hardware.core.serial.top import ROOM, divisor, pll
 from izhi.hardware.devices.serial import SerialTransport
 

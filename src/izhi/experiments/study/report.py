@@ -175,8 +175,7 @@ def write(study: Study, command: str) -> Findings:
 def _over_tasks(findings: Findings, folder: Path, command: str) -> list[str | Table]:
     ranks = findings.ranking
     title = f"mean rank of test accuracy over {len(findings.tasks)} tasks"
-    accuracies = {label: list(x) for label, x in ranks.accuracies.items()}
-    RankingResult.keep(folder, {"command": command, "tasks": list(ranks.tasks), "accuracies": accuracies})
+    RankingResult.keep(folder, {"command": command, **ranks.values()})
     plots.save(plots.ranks(ranks.ranks, ranks.critical, ranks.cliques, title), folder / RANKS)
     best = [(label, findings.best_or_tied(label)) for label in ranks.ranks]
     blocks: list[str | Table] = [
