@@ -81,6 +81,8 @@ def test_a_seed_of_its_own_repeats_the_sample():
     )
     torch.manual_seed(5)
     one = izhi.LIF(izhi.spread(tau=(2, 1000)), parameter_shape=20).mixed_tau
+    part = 20 * torch.log(one / 2) / math.log(1000 / 2)
+    assert part.floor().sort().values.tolist() == list(range(20))  # one in each twentieth of the range
     torch.manual_seed(5)
     assert torch.equal(one, izhi.LIF(izhi.spread(tau=(2, 1000)), parameter_shape=20).mixed_tau)
 
