@@ -69,7 +69,7 @@ def test_that_fails():
     script = f"""
 import json, runpy, pathlib
 script = runpy.run_path({str(Path(__file__).parents[2] / "benchmarks" / "mutants.py")!r})
-tests = script["recorded"](pathlib.Path({str(tree)!r}), ["tests"], pathlib.Path({str(tmp_path)!r}), 60)
+tests = script["recorded"](pathlib.Path({str(tree)!r}), ["tests"], pathlib.Path({str(tmp_path)!r}))
 assert [name.partition("::")[2] for name in tests.seconds] == ["test_total", "test_other"], tests
 assert {{line: [name.partition("::")[2] for name in names] for line, names in tests.runs["src/izhi/sums/sum.py"].items()
         if line in (3, 9)}} == {{3: ["test_total"], 9: ["test_other"]}}, tests.runs

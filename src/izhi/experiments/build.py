@@ -196,10 +196,7 @@ def steps_to_keep(e: Experiment, spec: NetworkSpec, samples: int) -> int | None:
 
 def reading(e: Experiment, dataset: Dataset) -> Reading:
     """What the integer model reads of its scores over time, as the loss of an experiment does."""
-    if has_step_labels(dataset.test):
-        return "steps"
-    readings: dict[str, Reading] = {"max": "max", "last": "last"}
-    return readings.get(e.training.loss, "sum")
+    return "steps" if has_step_labels(dataset.test) else training.LOSSES[e.training.loss].reads
 
 
 def network(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -62,6 +63,14 @@ class Loss:
     scores: Callable[[Tensor], Tensor] = total
     pad: Callable[[Tensor, Tensor], Tensor] = zero_padding
     has_steps: bool = False  #: whether labels may be (B, T)
+
+    @property
+    def reads(self) -> Literal["sum", "max", "last"]:
+        """What the scores are of those of the steps, for hardware: means have the classes of sums."""
+        readings: dict[Callable[[Tensor], Tensor], Literal["sum", "max", "last"]] = {
+            total: "sum", average: "sum", largest: "max", final: "last"
+        }  # fmt: skip
+        return readings[self.scores]
 
     def __call__(self, output: Tensor, labels: Tensor) -> Tensor:
         if self.value is None:

@@ -1,14 +1,11 @@
 """What an artifact may hold, to the last number: at each limit it loads, beyond it one line says what was expected."""
 
-import io
-import json
 import zipfile
-from hashlib import sha256
 
 import numpy as np
 import pytest
 
-from archives import npy
+from archives import change, entries, write
 from izhi.errors import ArtifactError
 from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
@@ -35,20 +32,6 @@ def integers(network, tests=3):
     return IntegerArtifact(network, 6, names, {"encoding": "rate"}, {}, spikes, fixed.run(network, spikes).scores)
 
 
-def rewritten(file, change, flags=0):
-    """The file with another manifest, sealed again; flags of every entry."""
-    with zipfile.ZipFile(file) as archive:
-        entries = {name: archive.read(name) for name in archive.namelist()}
-    manifest = json.loads(np.load(io.BytesIO(entries.pop("manifest.npy"))).tobytes())
-    manifest["sha256"] = {name.removesuffix(".npy"): sha256(raw).hexdigest() for name, raw in entries.items()}
-    change(manifest)
-    with zipfile.ZipFile(file, "w") as archive:
-        text = npy(np.frombuffer(json.dumps(manifest).encode(), np.uint8))
-        for name, raw in (("manifest.npy", text), *entries.items()):
-            archive.writestr(name, raw)
-            archive.getinfo(name).flag_bits |= flags
-
-
 def refusal(file):
     with pytest.raises(ArtifactError) as error:
         artifact.load(file)
@@ -65,22 +48,24 @@ def test_a_file_above_the_limit_is_not_read(file):
 
 def test_names_of_entries_in_utf_8_are_read_and_encrypted_entries_are_not(file, network):
     artifact.save(integers(network), file)
-    rewritten(file, lambda manifest: None, flags=0x800)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.comment = b"written again, with flags"
+        for entry in archive.infolist():
+            entry.flag_bits |= 0x800
     assert np.array_equal(artifact.load(file).network.layers[0].weight, network.layers[0].weight)
-    rewritten(file, lambda manifest: None, flags=0x801)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.comment = b"and encrypted"
+        for entry in archive.infolist():
+            entry.flag_bits |= 1
     assert "compressed or encrypted, expected it stored" in refusal(file)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda sums: sums.pop("layers.0.weight"),
-        lambda sums: sums.update(more="0" * 64),
-    ],
-)
-def test_every_array_has_a_checksum_and_every_checksum_an_array(file, network, change):
+def test_every_array_has_a_checksum_and_every_checksum_an_array(file, network):
     artifact.save(integers(network), file)
-    rewritten(file, lambda manifest: change(manifest["sha256"]))
+    whole = entries(file)
+    write(file, {**whole, "more.npy": whole["layers.0.weight.npy"]})
+    assert "holds other arrays than its manifest names" in refusal(file)
+    write(file, {name: raw for name, raw in whole.items() if name != "layers.0.weight.npy"})
     assert "holds other arrays than its manifest names" in refusal(file)
 
 
@@ -97,11 +82,11 @@ def test_formats_within_their_limits(file):
         (8, 31, "fraction 31, expected a whole number from 0 to 30"),
     ):
         file.write_bytes(whole)
-        rewritten(file, lambda manifest, pair=(width, fraction): manifest["layers"][0]["formats"].update(v=pair))
+        change(file, lambda manifest, _, pair=(width, fraction): manifest["layers"][0]["formats"].update(v=pair))
         assert f"layers.0.formats.v.{message}" in refusal(file)
     for fraction in (-1, 31):
         file.write_bytes(whole)
-        rewritten(file, lambda manifest, value=fraction: manifest["layers"][0].update(fraction=value))
+        change(file, lambda manifest, _, value=fraction: manifest["layers"][0].update(fraction=value))
         assert f"layers.0.fraction {fraction}, expected a whole number from 0 to 30" in refusal(file)
 
 
@@ -121,5 +106,5 @@ def test_initial_states_of_a_step_in_the_file_are_states_named_once(file, initia
     layer = IntegerLayer(np.ones((1, 2), np.int64), 2, np.array([1]), 0, FixedPoint(8, 4), neuron)
     artifact.save(integers(fixed.IntegerNetwork((layer,)), 0), file)
     assert artifact.load(file).network.layers[0].neuron.initial == ("v0",)
-    rewritten(file, lambda manifest: manifest["layers"][0].update(initial=initial))
+    change(file, lambda manifest, _: manifest["layers"][0].update(initial=initial))
     assert "expected names of states with a 0" in refusal(file)
