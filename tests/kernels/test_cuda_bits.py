@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from torch import Tensor, nn
 
 from izhi import LIF, Izhikevich, preset
@@ -111,7 +111,9 @@ def test_a_layer_by_one_kernel_is_that_by_two(
 ) -> None:
     kind, learn, filtered, biased = plan
     torch.manual_seed(seed)
-    found = on_gpu.listed(on_gpu.packed(spikes_of_some((time, batch, inputs), 0.4, 0.3, seed).to(WHERE)), time)
+    spikes = spikes_of_some((time, batch, inputs), 0.4, 0.3, seed)
+    assume(float((spikes > 0).any(0).float().mean()) < routes.ACTIVE)  # else the product is torch's
+    found = on_gpu.listed(on_gpu.packed(spikes.to(WHERE)), time)
     if kind in ORDERS:
         names = {"none": (), "gain": ("gain",), "all": ("a1", "a", "c", "d", "threshold", "gain")}[learn]
         parameters, size = preset("normalized").replace(order=kind), outputs if learn == "all" else None

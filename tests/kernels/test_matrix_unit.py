@@ -183,7 +183,9 @@ def test_recurrence_by_the_unit_is_that_of_single_steps(
 
     one = run()
     assert one[1][0].any() == (time > 1)  # the current of the last step fires in the next one
-    assert bool(one[1][1].any()) == bool(one[0][:-1].any())  # spikes of the last step arrive nowhere
+    assert bool(one[1][1].any()) == bool(
+        one[0][:-2].any()
+    )  # a spike arrives in the next step, which fires in the one after
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("izhi.kernels.cpu.FEEDBACK", None)
         two = run()
@@ -192,6 +194,17 @@ def test_recurrence_by_the_unit_is_that_of_single_steps(
             assert (x - y).norm() <= 0.02 * y.norm() + 1e-6
     else:
         assert (one[0] != two[0]).float().mean() < 0.02
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.9])
+def test_bits_in_bfloat16_need_no_autocast_however_many_fire(rate: float) -> None:
+    x = (torch.rand(20, 4, 30) < rate).bfloat16()
+    weight = torch.randn(24, 30, requires_grad=True)
+    out = product(PackedSpikes.pack(x), weight)
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out.float(), x.float() @ weight.T, rtol=0.02, atol=0.05)
+    out.float().sum().backward()
+    torch.testing.assert_close(weight.grad, x.float().sum((0, 1)).expand(24, -1), rtol=0.02, atol=0.05)
 
 
 def test_ways_are_said() -> None:

@@ -214,7 +214,10 @@ def _counted(spikes: Spikes, weight: Tensor) -> CountedSpikes:
 def _multiplied(counted: CountedSpikes, spikes: Spikes, weight: Tensor) -> Tensor:
     """Currents by the kernel that was chosen."""
     if counted.choice.kernel == "dense":
-        return nn.functional.linear(materialize(spikes) if isinstance(spikes, Tensor) else spikes.dense(), weight)
+        dense = materialize(spikes) if isinstance(spikes, Tensor) else spikes.dense()
+        # Bits in bfloat16 have a product in it, whichever kernel is chosen for them; others are as torch has them.
+        in_bits = not isinstance(spikes, Tensor) and (spikes.dtype, weight.dtype) == (torch.bfloat16, torch.float32)
+        return nn.functional.linear(dense, weight.to(spikes.dtype) if in_bits else weight)
     learning = spikes if isinstance(spikes, Tensor) else None
     if counted.choice.kernel == "tiles":
         return _Product.apply(counted.events, weight, learning, torch.bfloat16)  # type: ignore[no-any-return, no-untyped-call]
