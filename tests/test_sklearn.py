@@ -16,6 +16,7 @@ from izhi.network import Layer, Network
 from izhi.neurons import LIF
 from izhi.sklearn import SpikingClassifier
 from numpy_kernels import uncompiled
+from tiers import slow_but
 
 __all__ = ["uncompiled"]  # for all tests here
 
@@ -28,7 +29,7 @@ def test_it_is_an_estimator_as_scikit_learn_checks_them(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize("neuron", ["lif", "normalized", "RS"])
+@pytest.mark.parametrize("neuron", slow_but(["normalized"], ["lif", "normalized", "RS"]))
 def test_it_learns_flowers_with_any_neuron(neuron):
     scores = cross_val_score(SpikingClassifier((32,), neuron, random_state=0), *IRIS, cv=3)
     assert scores.mean() > 0.9

@@ -194,6 +194,7 @@ def test_simulate_with_other_parameters(tmp_path):
     assert found[3]
 
 
+@pytest.mark.slow
 def test_simulate_all(tmp_path):
     done = izhi("simulate", "--all", "--json", "all.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -129,6 +129,7 @@ def test_what_is_lost_is_said(tmp_path, capsys):
     assert "warning: layer 1 subtracts the threshold, for which NIR has no place" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_network_of_convolutions_becomes_a_run(tmp_path, capsys):
     torch.manual_seed(0)
     random = np.random.default_rng(0)

@@ -11,6 +11,7 @@ from izhi import LIF, quantization
 from izhi.errors import ArtifactError
 from izhi.network import Network
 from izhi.trust import trust
+from tiers import slow_but
 
 IRIS = ("--dataset", "iris", "--neuron", "lif", "--hidden", "6,5", "--epochs", 1, "--steps", 10, "--quiet")
 
@@ -25,8 +26,12 @@ def quantized_chain(folder, *settings):
     return rounded
 
 
+KEPT = ["--keep-every", 3]
+
+
 @pytest.mark.parametrize(
-    "settings", [("--keep-every", 3), ("--precision", "64-true"), ("--neuron", "normalized", "--jacobian-limit", "inf")]
+    "settings",
+    slow_but([KEPT], [KEPT, ["--precision", "64-true"], ["--neuron", "normalized", "--jacobian-limit", "inf"]]),
 )
 def test_quantised(settings, tmp_path):
     rounded = quantized_chain(tmp_path, *settings)

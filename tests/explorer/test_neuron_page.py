@@ -11,6 +11,7 @@ from izhi import ORDERS, PATTERNS, preset
 from izhi.cli import main
 from izhi.equation import literature
 from izhi.explorer.neuron import NeuronPage
+from tiers import slow_but
 
 BIOLOGICAL, NORMALISED, LIF = "biological", "normalised", "LIF"
 
@@ -47,7 +48,7 @@ def check(column, tmp_path) -> None:
         assert one == pytest.approx(other, abs=4)
 
 
-@pytest.mark.parametrize("name", [*(pytest.param(x, marks=pytest.mark.slow) for x in (BIOLOGICAL, NORMALISED)), LIF])
+@pytest.mark.parametrize("name", slow_but([LIF], [BIOLOGICAL, NORMALISED, LIF]))
 def test_every_slider_changes_what_is_drawn_and_the_lines(page, name, tmp_path):
     column = page.columns[name]
     check(column, tmp_path)

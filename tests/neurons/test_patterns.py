@@ -159,10 +159,8 @@ def test_inhibition_induced_bursting():
     assert b[0][0] > 50
 
 
-MORE = [pytest.param(name, marks=pytest.mark.slow) for name in ("mixed mode", "class 1 excitable")]
-
-
-@pytest.mark.parametrize("name", ["tonic spiking", *MORE])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tonic spiking", "mixed mode", "class 1 excitable"])
 def test_halving_dt_converges_at_first_order(name):
     """Euler: the error of spike times against a fine solution halves with dt."""
     p = PATTERNS[name].parameters

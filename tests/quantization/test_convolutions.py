@@ -21,6 +21,7 @@ from izhi.network import BatchNorm, Layer, Network, Residual
 from izhi.network.connections import Conv1d, Conv2d, Linear
 from izhi.quantization import formats, in_integers, quantized
 from networks import convolutional_network, random_network
+from tiers import slow_but
 
 
 def image(neuron, *, readout=False):
@@ -77,7 +78,7 @@ def whole(make, neuron, bits, **options):
 
 
 @pytest.mark.parametrize("neuron", [LIF, Izhikevich])
-@pytest.mark.parametrize("bits", [pytest.param(2, marks=pytest.mark.slow), 4, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("bits", slow_but([4], [2, 4, 8]))
 @pytest.mark.parametrize(("make", "options"), [(image, {}), (image, {"readout": True}), (line, {})])
 def test_torch_and_integers_agree_on_every_spike(make, options, neuron, bits, tmp_path):
     network, x = whole(make, neuron, bits, **options)

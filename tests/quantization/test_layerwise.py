@@ -14,6 +14,7 @@ from izhi.kernels.packed import bits_of
 from izhi.network import Layer, Network
 from izhi.network.connections import AxonalDelay, ExponentialSynapse, Linear
 from izhi.quantization import calibration, layerwise
+from tiers import slow_but
 
 
 def dense(neuron, **_):
@@ -44,9 +45,7 @@ def steps_at_once(monkeypatch, network, spikes, steps):
 
 
 @pytest.mark.parametrize("make", [image, line, dense])
-@pytest.mark.parametrize(
-    "steps", [pytest.param(1, marks=pytest.mark.slow), 7, pytest.param(33, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("steps", slow_but([7], [1, 7, 33]))
 def test_chunks_of_time_change_no_format_and_no_mean(make, steps, monkeypatch):
     network, spikes = network_of(make)
     whole = quantization.calibrate(network, spikes, 12)

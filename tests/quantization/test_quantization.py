@@ -20,6 +20,7 @@ from izhi.quantization import MULTIPLIER_BITS, StateFormats
 from izhi.quantization.neurons import multiplied
 from izhi.quantization.ptq import correct_biases
 from izhi.training import checkpoint
+from tiers import slow_but
 
 NETWORKS = [
     {"neuron": "normalized"},
@@ -259,6 +260,7 @@ def float_run(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_training_with_rounding_goes_on_exactly(tmp_path):
     bits = ["--weight-bits", "3", "--state-bits", "10"]
     for out, epochs in (("whole", "4"), ("parts", "2"), ("parts", "4")):
@@ -289,7 +291,7 @@ def test_dynamics_of_quantised_neurons(tmp_path):
     assert layer["before"]["threshold"] != layer["after"]["threshold"]
 
 
-@pytest.mark.parametrize("method", QUANTIZATION_METHODS)
+@pytest.mark.parametrize("method", slow_but(["ptq", "qat-after-ptq"], QUANTIZATION_METHODS))
 def test_quantize_export_and_evaluate_agree(float_run, tmp_path, capsys, method):
     out, found = tmp_path / "run", tmp_path / "found.json"
     assert cli.main(["quantize", str(float_run), "--weights", "4", "--states", "12", "--method", method,

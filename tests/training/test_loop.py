@@ -19,6 +19,7 @@ from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import experiment
 from izhi.training import LOSSES, Loss, Optimizer, checkpoint, ignore_progress
 from izhi.training.evaluation import Activity
+from tiers import slow_but
 
 SMALL = {
     "dataset": "iris",
@@ -42,7 +43,7 @@ def numbers(history):
     return [{k: v for k, v in row.items() if "seconds" not in k} for row in history]
 
 
-@pytest.mark.parametrize("neuron", ["lif", "normalized", "biological"])
+@pytest.mark.parametrize("neuron", slow_but(["normalized"], ["lif", "normalized", "biological"]))
 def test_learns_iris(tmp_path, neuron):
     result = run(tmp_path, neuron=neuron, epochs=60, population=6, precision="32-true")
     assert result.test_accuracy > 0.9
@@ -178,7 +179,10 @@ LEARNING = [
 ]
 
 
-@pytest.mark.parametrize(("loss", "readout"), LEARNING)
+ONCE = [("count", "spikes"), ("step", "current"), ("mean", "membrane"), ("max", "current"), ("last", "membrane")]
+
+
+@pytest.mark.parametrize(("loss", "readout"), slow_but(ONCE, LEARNING))
 def test_every_loss_and_readout_learns(tmp_path, loss, readout):
     assert {loss for loss, _ in LEARNING} == set(LOSSES)
     history = run(tmp_path, loss=loss, readout=readout, epochs=15).history

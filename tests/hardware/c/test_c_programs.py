@@ -17,6 +17,7 @@ from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.c.network import CNetwork, arithmetic
 from izhi.hardware.c.text import packed
 from networks import convolutional_network, random_network, random_spikes, with_windows
+from tiers import slow_but
 
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler is installed")
@@ -81,9 +82,7 @@ def test_every_score_and_spike_is_that_of_the_integer_model(name):
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
-@pytest.mark.parametrize(
-    "name", [x if x == "izhikevich" else pytest.param(x, marks=pytest.mark.slow) for x in NETWORKS]
-)
+@pytest.mark.parametrize("name", slow_but(["izhikevich"], NETWORKS))
 def test_the_folder_compiles_without_a_warning_and_checks_itself(name, compiler, tmp_path):
     network, spikes = sample(name)
     written = c.write(an_artifact(network, spikes), tmp_path)
