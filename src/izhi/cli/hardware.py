@@ -31,6 +31,7 @@ from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.experiments.settings.choices import QUANTIZATION_METHODS
 from izhi.experiments.tables import percent
 from izhi.hardware import artifact, c, devices as board, networks
+from izhi.hardware.c import webassembly
 from izhi.hardware.core import larger
 from izhi.hardware.devices.evaluation import Labels, evaluate, save_samples
 from izhi.hardware.networks import Inputs
@@ -38,6 +39,8 @@ from izhi.hardware.networks import Inputs
 _CHANGES = marked(Mark.OF_QUANTIZING)
 #: Test samples of a simulated core, unless a number is given.
 _SIMULATED = 20
+#: Who writes the program of an artifact into a folder, by target.
+_WRITERS = {"c": c.write, "wasm": webassembly.write}
 
 
 def quantize(a: argparse.Namespace) -> None:
@@ -139,8 +142,8 @@ def _quantize_one(
 def export_run(a: argparse.Namespace) -> None:
     at_least("samples", a.samples, 0)
     path = Path(a.folder)
-    if a.target == "c":
-        _export_c(a, path)
+    if a.target in _WRITERS:
+        _export_program(a, path)
         return
     made: artifact.Artifact[networks.HardwareNetwork]
     if a.target == "hls-ip":
@@ -165,15 +168,19 @@ def export_run(a: argparse.Namespace) -> None:
     write_json(a.json, {"artifact": str(out), "bytes": size, "classes": list(made.classes)})
 
 
-def _export_c(a: argparse.Namespace, path: Path) -> None:
+def _export_program(a: argparse.Namespace, path: Path) -> None:
     _refuse_options_of_ip(a)
     if a.samples:
         raise SettingError("--samples is of artifacts; the program has the artifact's golden samples, leave it out")
     made = artifact.load_integers(path) if path.is_file() else export.artifact(path)
-    out = Path(a.out or (path.with_suffix("") if path.is_file() else path) / "c")
-    written = c.write(made, out)
-    print((out / "README.md").read_text())
-    print(f"files: {out}; check them: make -C {out}")
+    out = Path(a.out or (path.with_suffix("") if path.is_file() else path) / a.target)
+    written = _WRITERS[a.target](made, out)
+    if a.target == "c":
+        print((out / "README.md").read_text())
+        print(f"files: {out}; check them: make -C {out}")
+    else:
+        size = (out / "network.wasm").stat().st_size
+        print(f"{out / 'network.wasm'}: {size:,} bytes; look at it: python -m http.server -d {out}")
     write_json(a.json, {"folder": str(out), "files": [file.name for file in written], "classes": list(made.classes)})
 
 

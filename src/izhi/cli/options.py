@@ -227,13 +227,13 @@ def quantize(command: Command) -> None:
 
 def export_run(command: Command) -> None:
     command.option(
-        "folder", "RUN", "quantised run; for c also an artifact; for hls-ip a float run, or a state_dict (.pt)"
+        "folder", "RUN", "quantised run; for c and wasm also an artifact; for hls-ip a float run, or a state_dict (.pt)"
     )
-    about = "Izhi's core in integers, FPGA IP in float32, or C99 for microcontrollers"
-    command.option("--target", (*choices.TARGETS, "c"), about, default="core")
+    about = "Izhi's core in integers, FPGA IP in float32, C99 for microcontrollers, or WebAssembly for browsers"
+    command.option("--target", (*choices.TARGETS, "c", "wasm"), about, default="core")
     command.option("--dataset", "NAME", "data set of the training [none]", "state_dict")
     command.option("--build", "NAME", "neuron, izhi or lif [izhi]", "state_dict")
-    command.option("--out", "FILE|DIR", "artifact [RUN/network.izhi], or folder of C files [RUN/c]", "output")
+    command.option("--out", "FILE|DIR", "artifact [RUN/network.izhi], or folder [RUN/c, RUN/wasm]", "output")
     command.option("--samples", "N", "encoded test samples for boards (samples.npz)", "output", default=0)
 
 

@@ -61,6 +61,8 @@ uint32_t izhi_class(void);
 /* Spikes of a layer in the last step, 0 or 1, and how many neurons it has; 0 is the first layer. */
 const uint8_t *izhi_spikes(uint32_t layer);
 uint32_t izhi_neurons(uint32_t layer);
+/* v of a neuron of a layer after the last step, in the units of its fixed-point format. */
+int32_t izhi_membrane(uint32_t layer, uint32_t neuron);
 
 #endif
 """
@@ -150,6 +152,11 @@ class CNetwork:
         """The number of scores."""
         return int(self.network.projections[-1].outputs)
 
+    @property
+    def score_bits(self) -> int:
+        """Of a score, 32 or 64."""
+        return 8 * bytes_of(self._score)
+
     @cached_property
     def _score(self) -> str:
         """The type of a score."""
@@ -183,6 +190,8 @@ class CNetwork:
             "const uint8_t *izhi_spikes(uint32_t layer)": ("uint8_t *const", spikes or ["0"]),
             "uint32_t izhi_neurons(uint32_t layer)": ("uint32_t", map(str, layers or [0])),
         }
+        states = [f"state_{k + 1}[0]" for k in range(len(layers))]
+        apart = [str(len(layer.neuron.states())) for layer in self.network.layers]
         return "\n".join([
             '#include "arithmetic.h"\n#include "network.h"\n', *m.constants.values(), "".join(m.variables.values()),
             "static uint32_t step;\n", *self._functions.values(),
@@ -193,6 +202,11 @@ class CNetwork:
                 _function(head, [f"static const {kind} all[] = {{{', '.join(values)}}};", "return all[layer];"])
                 for head, (kind, values) in of_layers.items()
             ),
+            _function("int32_t izhi_membrane(uint32_t layer, uint32_t neuron)", [
+                f"static const int32_t *const all[] = {{{', '.join(states or ['0'])}}};",
+                f"static const uint32_t apart[] = {{{', '.join(apart or ['0'])}}};",
+                "return all[layer][neuron * apart[layer]];",
+            ]),
         ])  # fmt: skip
 
     @property

@@ -38,7 +38,7 @@ def bytes_of(kind: str) -> int:
 def narrowest(values: NDArray[np.integer]) -> str:
     """The narrowest signed type that holds all of some numbers."""
     most = max(abs(int(values.min()) + (1 if values.min() < 0 else 0)), abs(int(values.max())), 1)
-    return f"int{8 if most < 2**7 else 16 if most < 2**15 else 32}_t"
+    return f"int{next((bits for bits in (8, 16, 32) if most < 1 << (bits - 1)), 64)}_t"
 
 
 __all__ = ["array", "bytes_of", "narrowest", "packed"]

@@ -397,5 +397,5 @@ def run(network: IntegerNetwork, spikes: NDArray[np.integer], *, trace: bool = F
             x, sums = network.readout.step(x, sums)
         scores.append(x)
     series = [[np.stack(values) for values in zip(*layer.trace, strict=True)] for layer in layers]
-    states = IntegerTrace(*map(list, zip(*series, strict=True))) if trace else None
+    states = IntegerTrace(*([one[k] for one in series] for k in range(4))) if trace else None
     return Outcome(network.read(np.stack(scores)), [np.stack(layer.spikes) for layer in layers], states)
