@@ -56,6 +56,8 @@ html_theme = "pydata_sphinx_theme"
 html_context = {"default_mode": "auto"}
 html_title = "Izhi"
 html_extra_path = ["redirect"]
+# The second has the script that calls a network in a browser.
+html_static_path = ["_static", "../src/izhi/hardware/c/web"]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {

@@ -1,11 +1,7 @@
 """Networks as WebAssembly: every score, spike and membrane is that of the integer model."""
 
-import functools
 import json
-import threading
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -16,6 +12,7 @@ from izhi.errors import DeviceError
 from izhi.hardware import artifact, fixed
 from izhi.hardware.c import webassembly
 from izhi.hardware.c.network import CNetwork
+from served import served
 from tiers import slow_but
 
 pytestmark = pytest.mark.skipif(not webassembly.compiler(), reason="no C compiler for WebAssembly is installed")
@@ -53,23 +50,6 @@ class Module:
         scores = self.numbers(self.scores(), f"int{bits}", network.outputs)
         assert self.exports["izhi_class"](self.store) == int(np.argmax(scores))
         return scores, [np.array(x) for x in spikes], [np.array(x) for x in membranes]
-
-
-@contextmanager
-def served(folder):
-    """The address of a folder on this machine."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *words):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/index.html"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.mark.parametrize("name", slow_but(SOME, NETWORKS))
@@ -153,7 +133,7 @@ def test_the_page_checks_its_samples_in_a_browser(exported, browser, width):
             said = []
             page.on("console", lambda one, said=said: said.append(one.text) if one.type != "log" else None)
             page.on("pageerror", lambda one, said=said: said.append(str(one)))
-            page.goto(address)
+            page.goto(f"{address}/index.html")
             page.get_by_text(f"3 samples, {wrong} scores differ").wait_for()
             assert page.get_by_role("row").count() == 4
             assert page.evaluate("document.documentElement.scrollWidth") <= width

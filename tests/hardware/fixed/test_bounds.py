@@ -20,6 +20,7 @@ from izhi.hardware.fixed import (
 )
 from izhi.hardware.fixed.bounds import MOST_NEURONS, MOST_SHIFT, MOST_SUM, MOST_WEIGHT_BITS
 from izhi.hardware.fixed.network import MOST_INPUT, MOST_STEPS, scaled
+from networks import random_network
 
 INT32, INT64 = np.iinfo(np.int32), np.iinfo(np.int64)
 MOST = int(INT32.max)
@@ -185,3 +186,13 @@ def test_large_sums_are_the_same_in_numpy_and_compiled():
 def test_inputs_that_are_none(run, spikes, message):
     with pytest.raises(ShapeError, match=message):
         run(network_of(lif(FixedPoint(8, 0), 0, 0, 0)), spikes)
+
+
+def test_a_number_out_of_all_proportion_is_told_by_its_size():
+    network = random_network(1)
+    layer = network.layers[0]
+    huge = replace(layer, multiplier=layer.multiplier.astype(np.int64) * 10**15)
+    with pytest.raises(
+        ArtifactError, match=r"layer 1 has multiplier from \d\.\de\+\d\d to \d\.\de\+\d\d, expected 0 to"
+    ):
+        fixed.check_bounds(replace(network, layers=(huge, *network.layers[1:])))

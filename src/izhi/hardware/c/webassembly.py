@@ -80,10 +80,16 @@ def compiled(network: CNetwork) -> bytes:
 
 
 def description(artifact: IntegerArtifact) -> dict[str, Any]:
-    """What a page must know of a network, network.json; golden samples have their inputs as bytes in base64."""
+    """What a page must know of a network, network.json.
+
+    Golden samples have their inputs, step by step, in base64: as bits, the first one lowest, or as bytes.
+    """
     network, scores = artifact.network, artifact.test_scores
     if network.reads == "steps":  # the program has those of the last step
         scores = scores[:, -1]
+    inputs = artifact.test_inputs.transpose(1, 0, 2).astype(np.uint8).reshape(len(scores), -1)
+    bits = 1 if inputs.max(initial=0) <= 1 else 8
+    data = np.packbits(inputs, axis=1, bitorder="little") if bits == 1 else inputs
     return {
         "inputs": network.inputs, "steps": artifact.steps, "classes": list(artifact.classes),
         "layers": [
@@ -91,12 +97,10 @@ def description(artifact: IntegerArtifact) -> dict[str, Any]:
             for layer in network.layers
         ],
         "encoding": dict(artifact.encoding),
+        "input_bits": bits,
         "golden": [
-            {
-                "inputs": base64.b64encode(artifact.test_inputs[:, k].astype(np.uint8).tobytes()).decode(),
-                "scores": [str(x) for x in row],
-            }
-            for k, row in enumerate(scores.tolist())
+            {"inputs": base64.b64encode(one.tobytes()).decode(), "scores": [str(x) for x in row]}
+            for one, row in zip(data, scores.tolist(), strict=True)
         ],
     }  # fmt: skip
 

@@ -103,12 +103,17 @@ def _check_constants(where: str, projection: IntegerProjection) -> None:
         low, high = int(values.min()), int(values.max())
         least = 0 if name in natural else LEAST_CONSTANT
         if name == "decay" and low < 0:
-            raise ArtifactError(f"{where} has decay from {low:,}, expected 0 or more")
+            raise ArtifactError(f"{where} has decay from {_short(low)}, expected 0 or more")
         if low < least or high > MOST_CONSTANT:
             raise ArtifactError(
-                f"{where} has {name} from {low:,} to {high:,}, expected {least:,} to {MOST_CONSTANT:,}; choose fewer"
-                " bits for states, or smaller weights and coefficients"
+                f"{where} has {name} from {_short(low)} to {_short(high)}, expected {least:,} to {MOST_CONSTANT:,};"
+                " choose fewer bits for states, or smaller weights and coefficients (a lower learning rate)"
             )
+
+
+def _short(x: int) -> str:
+    """All digits of a number that a reader may compare, a few of one that is out of all proportion."""
+    return f"{x:,}" if abs(x) < 10**12 else f"{x:.1e}"
 
 
 def _check_delays(where: str, layer: IntegerLayer) -> None:

@@ -20,7 +20,7 @@ export class Network {
   }
 
   constructor(about, code) {
-    Object.assign(this, about); // inputs, steps, classes, layers, encoding, golden
+    Object.assign(this, about); // inputs, steps, classes, layers, encoding, golden and their input_bits, score_bits
     this.code = code;
     this.input = this.bytes(code.izhi_input(), this.inputs);
     code.izhi_reset();
@@ -55,6 +55,15 @@ export class Network {
   /* Spikes of a layer in the last step, 0 or 1; 0 is the first layer. */
   spikes(layer) {
     return this.bytes(this.code.izhi_spikes(layer), this.layers[layer].neurons);
+  }
+
+  /* The inputs of a golden sample, an array of each step. */
+  stepsOf(sample) {
+    const bytes = Uint8Array.from(atob(sample.inputs), (letter) => letter.charCodeAt(0));
+    const input = (k) => (this.input_bits === 8 ? bytes[k] : (bytes[k >> 3] >> (k & 7)) & 1);
+    return Array.from({ length: this.steps }, (_, t) =>
+      Uint8Array.from({ length: this.inputs }, (_, i) => input(t * this.inputs + i)),
+    );
   }
 
   /* v of a neuron after the last step. */
