@@ -15,7 +15,6 @@ from izhi import files
 from izhi.cli import main
 from izhi.experiments import jobs
 from izhi.experiments.run_folder import load
-from tiers import slow_but
 
 pytestmark = pytest.mark.usefixtures("preloaded_jobs", "forked_processes")
 
@@ -108,7 +107,8 @@ def test_runs_that_fail_are_named_and_the_others_go_on(tmp_path, capsys):
     assert epochs == {"lif/seed-0": 3, "normalized/seed-1": 3}
 
 
-@pytest.mark.parametrize("kind", slow_but([signal.SIGINT], [signal.SIGINT, signal.SIGKILL]))
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_command_ends_all_its_processes_and_goes_on(compared, tmp_path, kind):
     out = tmp_path / "c"
     longer = [*COMPARE[:-1], "4000", "--jobs", "2", "--out", str(out)]

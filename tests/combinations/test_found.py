@@ -77,6 +77,7 @@ def test_too_few_steps_for_the_input_to_reach_the_output(steps, readout, kernel,
     succeed(*words, "--steps", layers + 1, "--out", tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_simulated_core_runs_twenty_samples_and_says_so(tmp_path):
     run = tmp_path / "run"
     succeed("train", *IRIS, "--weight-bits", 4, "--state-bits", 12, "--out", run)
@@ -150,7 +151,7 @@ def test_what_hardware_does_not_read_is_refused_before_it_is_quantised(method, t
     assert not (tmp_path / "q").exists()
 
 
-@pytest.mark.parametrize(("encoding", "steps"), [("rows", 8), ("pixels", 64)])
+@pytest.mark.parametrize(("encoding", "steps"), slow_but([("pixels", 64)], [("rows", 8), ("pixels", 64)]))
 def test_images_over_time_go_to_integers_in_levels(encoding, steps, tmp_path):
     out, rounded = tmp_path / "run", tmp_path / "q"
     words = ["train", "--dataset", "digits", "--neuron", "resonator", "--hidden", 6, "--encoding", encoding]

@@ -13,7 +13,7 @@ SIZES = st.integers(1, 9)
 
 @given(
     kind=st.sampled_from([nn.MaxPool2d, nn.AvgPool2d]), shape=st.tuples(SIZES, SIZES, SIZES, SIZES),
-    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)), dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+    kernel=st.sampled_from([(2, 2), (3, 2), (1, 4), (4, 3)]), dtype=st.sampled_from([torch.float32, torch.bfloat16]),
     ties=st.booleans(), seed=st.integers(0, 99),
 )  # fmt: skip
 @settings(max_examples=60, deadline=None)
