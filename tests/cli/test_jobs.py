@@ -167,6 +167,7 @@ def test_studies_at_once_try_the_same_settings_as_one_after_another(tmp_path, ca
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_formats_of_a_sweep_at_once_have_the_numbers_of_one_after_another(tmp_path, capsys):
     pytest.importorskip("brevitas", reason="the extra 'quantize' is not installed")
     assert main(["train", *TINY, "--neuron", "lif", "--epochs", "2", "--out", str(tmp_path / "run")]) == 0

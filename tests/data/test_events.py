@@ -510,6 +510,7 @@ def test_training_on_recordings(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "e.json").read_text())["test_accuracy"] == first["test_accuracy"]
 
 
+@pytest.mark.slow
 def test_a_speaker_can_be_held_out_for_validation(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("IZHI_DATA", str(tmp_path))
     for part in ("train", "test"):

@@ -28,6 +28,7 @@ from izhi.hardware.devices import CoreDevice
 from izhi.hardware.fixed import FixedPoint, fast
 from izhi.hardware.fixed.neuron import neuron_kind
 from izhi.network import Network
+from tiers import slow_but
 
 #: Neurons without exp of a state.
 NEURONS = [
@@ -128,7 +129,7 @@ def test_torch_is_the_integer_model(model, kernel):
     assert all(x.grad.abs().sum() > 0 for x in learned.values())
 
 
-@pytest.mark.parametrize("model", RESETS, ids=by_name)
+@pytest.mark.parametrize("model", slow_but(RESETS[:1], RESETS), ids=by_name)
 def test_gradients_through_the_rounding_are_those_of_the_reference(model):
     network, spikes = quantised(model)
     network.train()

@@ -271,6 +271,7 @@ def test_training_with_rounding_goes_on_exactly(tmp_path):
     assert a["history"][-1]["test_accuracy"] == b["history"][-1]["test_accuracy"] > 0.8
 
 
+@pytest.mark.slow
 def test_dynamics_of_quantised_neurons(tmp_path):
     options = [
         *TRAIN,

@@ -69,6 +69,7 @@ def test_a_device_gives_scores_spikes_and_counts(name):
         assert device.run(spikes[:5]).scores.shape == (300, 5)  # fewer steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("samples", "words"), [(3, 1 << 23), (256, 700), (256, 1)])
 def test_packets_are_bounded(monkeypatch, samples, words):
     monkeypatch.setattr(core, "SAMPLES", samples)
@@ -149,15 +150,22 @@ def test_a_larger_core_takes_several_networks(tmp_path):
             assert np.array_equal(a, b)
 
 
-def test_bad_input_is_refused():
+def test_unknown_devices_and_options_are_refused():
     found = an_artifact()
-    spikes = random_spikes(5, STEPS, 2, 12)
     with pytest.raises(SettingError, match=r"unknown device 'simulater' \(did you mean 'simulator'"):
         board.open("simulater", found)
     with pytest.raises(SettingError, match="unknown option of the device emulator 'lanes'"):
         board.open("emulator", found, lanes=4)
     with pytest.raises(SettingError, match="lanes and units given, but hw holds a core"):
         board.open("simulator", found, folder="hw", lanes=4, units=2)
+    with pytest.raises(DeviceError, match="the device emulator holds no network; load an artifact"):
+        board.Emulator().run(random_spikes(5, STEPS, 2, 12))
+
+
+@pytest.mark.slow
+def test_a_core_refuses_bad_inputs():
+    found = an_artifact()
+    spikes = random_spikes(5, STEPS, 2, 12)
     device = open_device("simulator", found)
     for wrong, error, message in (
         (spikes[..., 1:], ShapeError, "expected .T, batch, 12."),
@@ -168,8 +176,6 @@ def test_bad_input_is_refused():
         with pytest.raises(error, match=message):
             device.run(wrong)
     assert np.array_equal(device.run(spikes).scores, fixed.run(found.network, spikes).scores)
-    with pytest.raises(DeviceError, match="the device emulator holds no network; load an artifact"):
-        board.Emulator().run(spikes)
 
 
 def test_samples_survive_their_file_and_other_files_are_refused(tmp_path):

@@ -186,6 +186,7 @@ def test_the_fast_path_is_the_specification(
         assert np.array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_no_kernel_of_the_fast_path_calls_what_another_one_has_by_the_same_name(monkeypatch, tmp_path):
     """Kept on disk by two processes and then loaded, the neurons of one kind would run as those of another."""
     monkeypatch.setattr(numba.core.config, "CACHE_DIR", str(tmp_path))  # one that is loaded shows no code
