@@ -161,3 +161,16 @@ def test_warnings_are_one_line_each(tmp_path):
     assert done.returncode == 0
     assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["warning"]
     assert "float64, not float32" in done.stderr
+
+
+def test_threads_that_wait_give_way_unless_the_user_decides(monkeypatch, capsys):
+    for set_before, expected in (({}, "30000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, None)):
+        for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+            monkeypatch.setenv(name, "")
+            monkeypatch.delenv(name)
+        for name, value in set_before.items():
+            monkeypatch.setenv(name, value)
+        assert cli.main(["data", "list"]) == 0
+        assert os.environ.get("GOMP_SPINCOUNT") == expected
+    program = "import sys, izhi.cli; sys.exit('torch' in sys.modules)"  # later it would have no effect
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
