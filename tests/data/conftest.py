@@ -1,10 +1,8 @@
 """A server of files, as mirrors are."""
 
-import functools
-import http.server
-import threading
-
 import pytest
+
+from served import served
 
 
 @pytest.fixture
@@ -12,9 +10,5 @@ def server(tmp_path):
     """An HTTP server of the folder 'mirror'; the folder and its address."""
     folder = tmp_path / "mirror"
     folder.mkdir()
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    handler.func.log_message = lambda *args: None
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{running.server_port}/"
-        running.shutdown()
+    with served(folder) as address:
+        yield folder, f"{address}/"

@@ -14,7 +14,7 @@ from izhi import board, cli
 from izhi.errors import SettingError, ShapeError
 from izhi.hardware import artifact, c, fixed
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.c.network import CNetwork, arithmetic
+from izhi.hardware.c.network import CNetwork
 from izhi.hardware.c.text import packed
 from networks import convolutional_network, random_network, random_spikes, with_windows
 from tiers import slow_but
@@ -150,9 +150,8 @@ def test_sizes_are_those_of_the_compiled_program(tmp_path):
         pytest.skip("size of binutils is not installed")
     network, _ = sample("recurrent, synapses, delays")
     made = CNetwork(network, STEPS)
-    (tmp_path / "arithmetic.h").write_text(arithmetic())
-    (tmp_path / "network.h").write_text(made.header)
-    (tmp_path / "network.c").write_text(made.source)
+    for name, text in made.texts.items():
+        (tmp_path / name).write_text(text)
     command = [COMPILERS[0], "-std=c99", "-Os", "-c", "network.c", "-o", "network.o"]
     subprocess.run(command, cwd=tmp_path, check=True)
     printed = subprocess.run(["size", "-A", tmp_path / "network.o"], capture_output=True, text=True, check=True).stdout

@@ -85,12 +85,6 @@ _ARITHMETIC = """#ifndef IZHI_ARITHMETIC_H
 """
 
 
-def arithmetic() -> str:
-    """arithmetic.h: the functions that all networks call."""
-    sums = Path(__file__).with_name("sums.h").read_text()
-    return _ARITHMETIC.format(words=HEADER, sums=sums)
-
-
 @dataclass
 class _Memory:
     """Arrays: constant ones with their bytes, and those that change."""
@@ -124,7 +118,7 @@ class CNetwork:
     """The texts of a network.
 
     Attributes:
-        header, source: network.h and network.c, which includes what ``arithmetic`` returns.
+        header, source: network.h and network.c; ``texts`` has them and what they include.
         flash: bytes of weights and other constants.
         ram: bytes of states, sums and spikes.
 
@@ -171,6 +165,13 @@ class CNetwork:
         if most >= 1 << 63:
             raise SettingError(f"scores may take {most.bit_length() + 1} bits, expected at most 64; use fewer steps")
         return "int32_t" if most < 1 << 31 else "int64_t"
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The files by name: header, source, and arithmetic.h, the functions that all networks call."""
+        sums = Path(__file__).with_name("sums.h").read_text()
+        arithmetic = _ARITHMETIC.format(words=HEADER, sums=sums)
+        return {"arithmetic.h": arithmetic, "network.h": self.header, "network.c": self.source}
 
     @property
     def header(self) -> str:
@@ -380,4 +381,4 @@ def _function(head: str, lines: Sequence[str]) -> str:
     return f"{head}\n{{\n" + "".join(f"    {line}\n" for line in lines) + "}\n"
 
 
-__all__ = ["DENSE", "CNetwork", "arithmetic"]
+__all__ = ["DENSE", "CNetwork"]

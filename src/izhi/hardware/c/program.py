@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from izhi import files
 from izhi.errors import SettingError
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.c.network import CNetwork, arithmetic
+from izhi.hardware.c.network import CNetwork
 from izhi.hardware.c.text import array
 from izhi.hardware.fixed import IntegerNetwork, run_compiled
 
@@ -124,22 +125,25 @@ def work(network: IntegerNetwork, spikes: NDArray[np.integer]) -> tuple[list[flo
     return shares, round(float(additions) / batch)
 
 
+def golden_samples(artifact: IntegerArtifact) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Inputs (samples, T, inputs), and the scores (samples, classes) that a program has after the last step."""
+    inputs, scores = artifact.test_inputs.transpose(1, 0, 2).astype(np.uint8), artifact.test_scores
+    return inputs, scores[:, -1] if artifact.network.reads == "steps" else scores
+
+
 def texts(artifact: IntegerArtifact) -> dict[str, str]:
     """The files of an artifact by name.
 
     Raises:
         SettingError: for an artifact without golden samples, or scores that 64 bits do not hold.
     """
-    network, spikes, scores = artifact.network, artifact.test_inputs, artifact.test_scores
+    network, (spikes, scores) = artifact.network, golden_samples(artifact)
     if not len(scores):
         raise SettingError("the artifact has no golden samples, which the program checks; export the run again")
-    if network.reads == "steps":  # the program has those of the last step
-        scores = scores[:, -1]
-    shares, additions = work(network, spikes)
+    shares, additions = work(network, artifact.test_inputs)
     c = CNetwork(network, artifact.steps, shares)
-    by_sample = spikes.transpose(1, 0, 2)
     is_binary = int(spikes.max(initial=0)) <= 1
-    data = np.packbits(by_sample.reshape(-1), bitorder="little") if is_binary else by_sample
+    data = np.packbits(spikes.reshape(-1), bitorder="little") if is_binary else spikes
     golden = _GOLDEN.format(
         samples=len(scores),
         inputs=array("uint8_t", "inputs", data.reshape(-1).tolist()),
@@ -153,8 +157,8 @@ def texts(artifact: IntegerArtifact) -> dict[str, str]:
         updates=artifact.steps * sum(layer.outputs for layer in network.layers),
     )  # fmt: skip
     return {
-        "arithmetic.h": arithmetic(), "network.h": c.header, "network.c": c.source, "golden.h": _GOLDEN_HEADER,
-        "golden.c": golden, "main.c": _MAIN, "Makefile": _MAKEFILE, "README.md": readme,
+        **c.texts, "golden.h": _GOLDEN_HEADER, "golden.c": golden, "main.c": _MAIN, "Makefile": _MAKEFILE,
+        "README.md": readme,
     }  # fmt: skip
 
 
@@ -165,11 +169,15 @@ def write(artifact: IntegerArtifact, folder: Path) -> list[Path]:
         SettingError: as ``texts``.
         FileError: if a file cannot be written.
     """
-    made = texts(artifact)
+    return write_files(folder, {name: text.encode() for name, text in texts(artifact).items()})
+
+
+def write_files(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
+    """Write files by name into a folder, which is made if needed; their paths."""
     files.make_folder(folder)
-    for name, text in made.items():
-        files.write_bytes(folder / name, text.encode())
-    return [folder / name for name in made]
+    for name, content in contents.items():
+        files.write_bytes(folder / name, content)
+    return [folder / name for name in contents]
 
 
-__all__ = ["texts", "work", "write"]
+__all__ = ["golden_samples", "texts", "work", "write", "write_files"]

@@ -9,17 +9,16 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from izhi import files
-from izhi.errors import DeviceError, SettingError
+from izhi.errors import SettingError
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.c.network import CNetwork, arithmetic
-from izhi.hardware.c.program import work
+from izhi.hardware.c.build import built
+from izhi.hardware.c.network import CNetwork
+from izhi.hardware.c.program import golden_samples, work, write_files
 
 _HERE = Path(__file__).parent
 #: What a browser reads: the script that calls the network, and the page that checks its golden samples.
@@ -66,17 +65,7 @@ def compiled(network: CNetwork) -> bytes:
         )
     flags = ["-std=c99", "-O2", "-ffreestanding", "-nostdlib", "-mbulk-memory", "-Wl,--no-entry", "-Wl,--strip-all"]
     flags += [f"-Wl,-z,stack-size={_STACK}", *(f"-Wl,--export={name}" for name in _EXPORTED)]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        texts = {"arithmetic.h": arithmetic(), "network.h": network.header, "network.c": network.source}
-        for file, text in {**texts, "input.c": _INPUT}.items():
-            (folder / file).write_text(text)
-        sources = ["network.c", "input.c", "-o", "network.wasm"]
-        done = subprocess.run([*command, *flags, *sources], cwd=folder, capture_output=True, text=True)
-        if done.returncode:
-            last = (done.stderr.strip() or "without a message").splitlines()[-1]
-            raise DeviceError(f"{command[0]} cannot compile the network: {last}")
-        return (folder / "network.wasm").read_bytes()
+    return built([*command, *flags], {**network.texts, "input.c": _INPUT}, "network.wasm", Path.read_bytes)
 
 
 def description(artifact: IntegerArtifact) -> dict[str, Any]:
@@ -84,16 +73,13 @@ def description(artifact: IntegerArtifact) -> dict[str, Any]:
 
     Golden samples have their inputs, step by step, in base64: as bits, the first one lowest, or as bytes.
     """
-    network, scores = artifact.network, artifact.test_scores
-    if network.reads == "steps":  # the program has those of the last step
-        scores = scores[:, -1]
-    inputs = artifact.test_inputs.transpose(1, 0, 2).astype(np.uint8).reshape(len(scores), -1)
+    network, (inputs, scores) = artifact.network, golden_samples(artifact)
     bits = 1 if inputs.max(initial=0) <= 1 else 8
-    data = np.packbits(inputs, axis=1, bitorder="little") if bits == 1 else inputs
+    data = np.packbits(inputs.reshape(len(scores), -1), axis=1, bitorder="little") if bits == 1 else inputs
     return {
         "inputs": network.inputs, "steps": artifact.steps, "classes": list(artifact.classes),
         "layers": [
-            {"neurons": layer.outputs, "fraction": next(iter(layer.neuron.formats.values())).fraction}
+            {"neurons": layer.outputs, "fraction": layer.neuron.fractions[layer.neuron.states()[0]]}
             for layer in network.layers
         ],
         "encoding": dict(artifact.encoding),
@@ -118,10 +104,7 @@ def write(artifact: IntegerArtifact, folder: Path) -> list[Path]:
     about = {**description(artifact), "score_bits": network.score_bits}
     made = {"network.wasm": compiled(network), "network.json": json.dumps(about).encode()}
     made |= {name: (_HERE / "web" / name).read_bytes() for name in _PAGES}
-    files.make_folder(folder)
-    for name, content in made.items():
-        files.write_bytes(folder / name, content)
-    return [folder / name for name in made]
+    return write_files(folder, made)
 
 
 __all__ = ["compiled", "compiler", "description", "write"]

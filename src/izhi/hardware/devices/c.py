@@ -5,15 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
-import subprocess
-import tempfile
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from izhi.errors import DeviceError, SettingError, ShapeError
-from izhi.hardware.c.network import CNetwork, arithmetic
+from izhi.errors import SettingError, ShapeError
+from izhi.hardware.c.build import built
+from izhi.hardware.c.network import CNetwork
 from izhi.hardware.devices.device import Device
 from izhi.hardware.fixed import IntegerNetwork, Outcome
 from izhi.hardware.fixed.network import check_input
@@ -85,14 +83,5 @@ def _compiled(network: CNetwork) -> ctypes.CDLL:
     compiler = c_compiler()
     if compiler is None:
         raise SettingError("no C compiler is installed, expected cc, gcc or clang; install one, or set CC")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        texts = {"arithmetic.h": arithmetic(), "network.h": network.header, "network.c": network.source, "run.c": _RUN}
-        for file, text in texts.items():
-            (folder / file).write_text(text)
-        command = [compiler, "-std=c99", "-O2", "-shared", "-fPIC", "network.c", "run.c", "-o", "network.so"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-        if done.returncode:
-            last = (done.stderr.strip() or "without a message").splitlines()[-1]
-            raise DeviceError(f"{compiler} cannot compile the network: {last}")
-        return ctypes.CDLL(str(folder / "network.so"))
+    command = [compiler, "-std=c99", "-O2", "-shared", "-fPIC"]
+    return built(command, {**network.texts, "run.c": _RUN}, "network.so", lambda path: ctypes.CDLL(str(path)))
