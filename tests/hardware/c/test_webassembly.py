@@ -139,3 +139,13 @@ def test_the_page_checks_its_samples_in_a_browser(exported, browser, width):
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert said == []
             page.close()
+
+
+@pytest.mark.slow
+def test_the_page_says_that_it_needs_a_server(exported, browser):
+    folder = exported.parent / "page"
+    webassembly.write(artifact.load_integers(exported), folder)
+    page = browser.new_page()
+    page.goto((folder / "index.html").as_uri())
+    page.get_by_text("Browsers load networks from a web server only, such as: python -m http.server").wait_for()
+    page.close()

@@ -3,29 +3,56 @@
 from __future__ import annotations
 
 import gc
+import signal
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 from amaranth.back import rtlil
 from amaranth.hdl import Elaboratable
+from filelock import FileLock
 
+from izhi import files
 from izhi.errors import SimulatorError
 
 
 def of_wheel(module: str, function: str) -> list[str]:
-    """The command that calls a tool of a wheel, a function in one of its modules."""
-    return [sys.executable, "-c", f"import sys, {module}; sys.exit({module}.{function}(sys.argv[1:]))"]
+    """The command that calls a tool of a wheel, a function in one of its modules.
+
+    On the first call the tool compiles itself. It writes 200 MB in place, where a second process would run half of it:
+    so it writes into a new folder, which gets its name when it is whole.
+
+    Raises:
+        SimulatorError: if it cannot compile itself.
+    """
+    folder = files.cache_folder() / "tools" / f"{function}-{version(module)}"
+    files.make_folder(folder.parent)
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
+                new = Path(parent) / "new"
+                output_of(function, [*_call(module, function, new), "--version"], parent)
+                with files.writing(folder):
+                    new.rename(folder)
+    return _call(module, function, folder)
+
+
+def _call(module: str, function: str, folder: Path) -> list[str]:
+    code = f"import os, sys, {module}; os.environ['YOWASP_CACHE_DIR'] = sys.argv.pop(1)"
+    return [sys.executable, "-c", f"{code}; sys.exit({module}.{function}(sys.argv[1:]))", str(folder)]
 
 
 def output_of(name: str, command: list[str], folder: str | Path) -> str:
     """The output of a tool that runs in a folder.
 
     Raises:
-        SimulatorError: if it fails.
+        SimulatorError: if it fails, or is ended by a signal.
     """
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode < 0:
+        raise SimulatorError(f"{name} was ended by {signal.Signals(-done.returncode).name}")
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["without a message"]
         errors = [line for line in lines if line.startswith("ERROR: ")]
