@@ -4,14 +4,19 @@ import ctypes
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
+from filelock import FileLock, Timeout
 from numba import types
+from numba.core.compiler_lock import global_compiler_lock
 
 import izhi
+from izhi import compiled
 from izhi.compiled import callback, kept
 
 SOURCES = Path(izhi.__file__).parents[1]
@@ -161,3 +166,44 @@ def test_what_was_used_least_recently_is_removed(tmp_path, monkeypatch):
     through_cfunc()
     assert not old.exists()
     assert first.exists()
+
+
+@pytest.fixture
+def in_vain(tmp_path, monkeypatch):
+    """Locks of an empty cache that were waited for in vain."""
+    found = []
+
+    class Watched(FileLock):
+        def acquire(self, *words, **options):
+            try:
+                return super().acquire(*words, **options)
+            except Timeout:
+                found.append(self.lock_file)
+                raise
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(compiled, "FileLock", Watched)
+    monkeypatch.setattr(compiled, "_PATIENCE", 2.0)
+    return found
+
+
+def test_threads_that_compile_a_function_at_once_do_not_wait_for_each_other(in_vain):
+    function = kept(numba.njit(double))
+    other = threading.Thread(target=function, args=(21,))
+    with global_compiler_lock:  # as while it compiles what calls the function
+        other.start()
+        time.sleep(0.2)
+        assert function(21) == 42
+    other.join()
+    assert in_vain == []
+
+
+def test_a_function_may_share_its_lock_with_one_that_it_calls(in_vain, monkeypatch):
+    monkeypatch.setattr(compiled._Cache, "_identity", "00")
+    called = kept(numba.njit(double))
+
+    def quadruple(x):
+        return called(called(x))
+
+    assert kept(numba.njit(quadruple))(21) == 84
+    assert in_vain == []

@@ -14,7 +14,7 @@ import inspect
 import os
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache, wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from numba.core import config, sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.ccallback import CFunc
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.serialize import dumps
 from numba.core.typed_passes import NopythonRewrites
 from numba.core.untyped_passes import InlineClosureLikes
@@ -161,6 +162,7 @@ class _Cache(FunctionCache):  # type: ignore[misc]
     """
 
     _impl_class = _Results
+    _is_alone = False  # of the thread that holds the compiler
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
@@ -191,12 +193,21 @@ class _Cache(FunctionCache):  # type: ignore[misc]
         with contextlib.suppress(Exception):  # a full disk, say
             super().save_overload(signature, data)
 
-    def alone(self) -> contextlib.ExitStack:
-        """Within it no other process compiles this function, if the folder can be locked."""
-        stack = contextlib.ExitStack()
-        with contextlib.suppress(OSError, Timeout):
-            stack.enter_context(FileLock(Path(self.cache_path) / f"{self._identity[:2]}.lock", timeout=_PATIENCE))
-        return stack
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Within it no other thread compiles, and no other process compiles this function, if the folder can be locked.
+
+        Functions that it calls are compiled under its own lock: of two processes, each could wait for the other's.
+        The compiler comes first: a thread that waited for it and held a file would keep the one that compiles waiting.
+        """
+        with global_compiler_lock, contextlib.ExitStack() as stack:
+            if not _Cache._is_alone:
+                with contextlib.suppress(OSError, Timeout):
+                    name = f"{self._identity[:2]}.lock"
+                    stack.enter_context(FileLock(Path(self.cache_path) / name, timeout=_PATIENCE))
+                _Cache._is_alone = True
+                stack.callback(setattr, _Cache, "_is_alone", False)
+            yield
 
 
 def _keep(compiling: Any, function: Callable[..., Any]) -> None:
