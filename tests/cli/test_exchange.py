@@ -17,7 +17,10 @@ from izhi.connections import Linear
 from izhi.experiments import trained
 from izhi.network import Layer, Network
 
-QUICK = ["--epochs", "2", "--hidden", "24", "--batch-size", "64", "--steps", "10", "--kernel", "reference", "--quiet"]
+QUICK = [
+    "--epochs", "2", "--hidden", "24", "--batch-size", "64", "--steps", "10", "--kernel", "reference",
+    "--encoding", "rate", "--readout", "spikes", "--quiet",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -155,6 +155,7 @@ def test_what_hardware_does_not_read_is_refused_before_it_is_quantised(method, t
 def test_images_over_time_go_to_integers_in_levels(encoding, steps, tmp_path):
     out, rounded = tmp_path / "run", tmp_path / "q"
     words = ["train", "--dataset", "digits", "--neuron", "resonator", "--hidden", 6, "--encoding", encoding]
+    words += ["--readout", "spikes"]
     succeed(*words, "--steps", steps, "--permutation", 1, "--epochs", 1, "--train-samples", 200, "--out", out)
     succeed("quantize", out, "--levels", 16, "--epochs", 1, "--out", rounded)
     succeed("export", rounded)
@@ -169,7 +170,17 @@ def test_images_over_time_go_to_integers_in_levels(encoding, steps, tmp_path):
 
 def test_the_dense_twin_of_a_series_sees_every_step(tmp_path):
     trust("combinations.datasets:series")
-    words = ["train", *IRIS, "--dataset", "combinations.datasets:series", "--encoding", "current", "--steps"]
+    words = [
+        "train",
+        *IRIS,
+        "--dataset",
+        "combinations.datasets:series",
+        "--encoding",
+        "current",
+        "--readout",
+        "spikes",
+    ]
+    words += ["--population", "0", "--steps"]
     products = []
     for steps in (5, 10):
         found = tmp_path / "found.json"

@@ -132,7 +132,7 @@ def test_technologies_have_horowitzs_numbers():
     assert most.nanojoules(layer) == pytest.approx(14 * integers.nanojoules(layer))
 
 
-TINY = ["--dataset", "iris", "--hidden", "8", "--steps", "4", "--epochs", "1", "--quiet"]
+TINY = ["--dataset", "iris", "--hidden", "8", "--steps", "4", "--epochs", "1", "--readout", "spikes", "--quiet"]
 
 
 def test_evaluate_counts_what_training_measured(tmp_path, capsys):

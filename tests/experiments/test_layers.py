@@ -19,7 +19,7 @@ from izhi.network.connections import ConductanceSynapse, Conv1d, Conv2d, Linear
 
 IMAGE = (1, 28, 28)
 CONVOLUTIONAL = ["--dataset", "digits", "--layers", "conv 8x3 norm, pool 2, 32", "--steps", "10", "--batch-size", "32",
-                 "--learning-rate", "5e-3", "--neuron", "lif", "--quiet"]  # fmt: skip
+                 "--learning-rate", "5e-3", "--neuron", "lif", "--readout", "spikes", "--quiet"]  # fmt: skip
 
 
 def network(layers, features=IMAGE, **settings):
@@ -207,7 +207,20 @@ def test_a_sample_is_shown_on_its_way(trained, tmp_path, capsys):
 
 def test_dynamics_of_channels_and_of_places(tmp_path, capsys):
     layers = "conv 3x3 learn=c per_channel=true, pool 2, conv 2x2 learn=a2 per_neuron=true, 5"
-    words = ["train", "--dataset", "digits", "--layers", layers, "--epochs", "1", "--steps", "5", "--quiet"]
+    words = [
+        "train",
+        "--dataset",
+        "digits",
+        "--layers",
+        layers,
+        "--epochs",
+        "1",
+        "--steps",
+        "5",
+        "--quiet",
+        "--readout",
+        "spikes",
+    ]
     assert main([*words, "--out", str(tmp_path / "run")]) == 0
     assert main(["dynamics", str(tmp_path / "run"), "--json", str(tmp_path / "found.json")]) == 0
     found = json.loads((tmp_path / "found.json").read_text())

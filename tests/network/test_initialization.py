@@ -114,6 +114,7 @@ def test_from_the_command_line(tmp_path, capsys):
 @pytest.mark.parametrize("bits", [["--weight-bits", "4"], ["--weight-bits", "8", "--state-bits", "16"]])
 def test_quantised_training_rounds_weights_that_were_scaled(bits, tmp_path, capsys):
     common = ["--dataset", "digits", "--neuron", "lif", "--hidden", "8", "--steps", "8", "--epochs", "1", "--quiet"]
+    common += ["--encoding", "rate"]
     assert main(["train", *common, *bits, "--calibrate", "0.6", "--out", str(tmp_path / "run")]) == 0
     assert main(["train", *common, *bits, "--out", str(tmp_path / "plain")]) == 0
     weights, plain = (

@@ -250,7 +250,7 @@ def test_what_hardware_does_not_have():
 
 
 TRAIN = ["--dataset", "digits", "--hidden", "32", "--epochs", "4", "--batch-size", "64", "--learning-rate", "5e-3",
-         "--quiet"]  # fmt: skip
+         "--encoding", "rate", "--readout", "spikes", "--quiet"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -146,10 +146,11 @@ def evolve(a: argparse.Namespace) -> None:
         if getattr(a, name):
             name = "layers" if name == "evolving" else name
             raise SettingError(f"{name} is given, which is for an artifact; name a file (.izhi)")
-    e = experiment({"optimizer": "snes", **settings_of_run(a)})
+    values = {"optimizer": "snes", **settings_of_run(a)}
+    e = experiment(values)
     if not e.training.evolves:
         raise SettingError(f"optimizer is {e.training.optimizer!r}, expected snes, cma-es or ga to evolve")
-    train_experiment(a, e, "evolve")
+    train_experiment(a, values, "evolve")
 
 
 def _evolve_artifact(a: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
@@ -25,12 +26,13 @@ from izhi.cli.common import (
 )
 from izhi.cli.progress import TerminalListener, report_epochs
 from izhi.errors import RunFolderError, SettingError
-from izhi.experiments import build, comparison, comparison_report, jobs, ranking, report, tuning, variants
+from izhi.experiments import build, comparison, comparison_report, jobs, ranking, report, suited, tuning, variants
 from izhi.experiments.planned import Resources, Runner, SerialRunner, keep_plan
 from izhi.experiments.run import train as train_run
 from izhi.experiments.run_folder import RunFolder, load as load_run, versions
 from izhi.experiments.settings import Experiment, experiment, read, typed
 from izhi.experiments.settings.choices import USUAL_NEURONS, USUAL_SEARCH
+from izhi.experiments.settings.groups import DataSettings
 from izhi.experiments.study import protocol, report as study_report
 from izhi.experiments.study.run import Study
 from izhi.experiments.variants import Variant, parse_search
@@ -39,27 +41,38 @@ from izhi.trust import trust
 
 
 def _plan(
-    a: argparse.Namespace, may_change: str, **options: object
-) -> tuple[dict[str, Any], dict[str, Any], list[Variant]]:
-    """The plan of several runs, its values without command and variants, and its variants.
+    a: argparse.Namespace, may_change: str, resources: Resources, **options: object
+) -> tuple[dict[str, Any], dict[str, Any], list[Variant], str]:
+    """The plan of several runs, its values without command and variants, its variants, and what the data chose.
 
     Args:
         a: the command line.
         may_change: the option that may differ when the runs resume.
+        resources: that load the data set, which settings follow.
         options: of the command, besides settings and variants; None for those that it leaves out.
     """
-    values = settings(a)
+    values, about = settings(a), ""
     tables, chosen = values.pop("variants", None), None
     if tables is not None and a.neurons is None:
         chosen = variants.named_variants(tables, a.connections)
     elif a.neurons is not None or a.connections is not None:
         chosen = variants.parse_variants(a.neurons or USUAL_NEURONS, a.connections or "linear")
+    if _follows_data(a) and not any("optimizer" in variant.settings for variant in chosen or ()):
+        of_data = {name: values[name] for name in DataSettings.model_fields if name in values}
+        dataset = resources.dataset(experiment(of_data))
+        found = suited.suited(values, dataset)
+        values, about = {**found, **values}, suited.in_words(found, dataset)
     given = {**typed(values), "variants": [asdict(x) for x in chosen] if chosen else None, **options}
     agreed: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given, may_change)}
     rest = {name: value for name, value in agreed.items() if name not in ("stage", "command", "variants")}
     planned = agreed.get("variants")
     usual = variants.parse_variants(USUAL_NEURONS, "linear")
-    return agreed, rest, [Variant(**x) for x in planned] if planned else usual
+    return agreed, rest, [Variant(**x) for x in planned] if planned else usual, about
+
+
+def _follows_data(a: argparse.Namespace) -> bool:
+    """Whether settings that are not given follow the data: a file and an earlier run are complete without."""
+    return not (a.resume or a.config or getattr(a, "start", None))
 
 
 def _prepare(*trusted: str | None) -> None:
@@ -85,14 +98,16 @@ def make_runner(
 
 def compare(a: argparse.Namespace) -> None:
     seeds = whole_numbers("seeds", a.seeds, "0,1,2") if a.seeds else None
-    agreed, values, chosen = _plan(a, "reference", seeds=seeds, folds=a.folds or None, reference=a.reference)
+    resources = Resources()
+    agreed, values, chosen, about = _plan(
+        a, "reference", resources, seeds=seeds, folds=a.folds or None, reference=a.reference
+    )
     command = agreed["command"]
     seeds, folds = values.pop("seeds", [0]), values.pop("folds", False)
     reference = values.pop("reference", None)
     variants.check_reference(chosen, reference)
     planned = comparison.plan(chosen, seeds, values, folds=folds)
-    resources = Resources()
-    counts = comparison.check(planned, resources)
+    counts = _lines(comparison.check(planned, resources), about)
     runs = sum(len(experiments) for _, experiments in planned)
     listener = TerminalListener(runs, quiet=a.quiet or not is_first_process(), verbose=a.verbose, about=counts)
     first = planned[0][1][0]
@@ -113,19 +128,21 @@ def compare(a: argparse.Namespace) -> None:
 
 
 def tune(a: argparse.Namespace) -> None:
-    agreed, values, chosen = _plan(a, "trials", search=a.search, trials=a.trials, every_speaker=a.every_speaker or None)
+    resources = Resources()
+    agreed, values, chosen, about = _plan(
+        a, "trials", resources, search=a.search, trials=a.trials, every_speaker=a.every_speaker or None
+    )
     command = agreed["command"]
     search, trials = values.pop("search", USUAL_SEARCH), values.pop("trials", 20)
     every_speaker = values.pop("every_speaker", False)
     ranges = parse_search(search)
     planned = tuning.check(chosen, ranges, values, trials, every_speaker=every_speaker)
-    resources = Resources()
     dataset = resources.dataset(planned[0])
     held_out = tuning.speakers(dataset) if every_speaker else []
     for e in planned:
         counts = build.check(e.replace(validation_speaker=held_out[0]) if held_out else e, dataset)
     runs = len(chosen) * trials * (len(held_out) or 1)
-    listener = TerminalListener(runs, quiet=a.quiet, verbose=a.verbose, about=counts)
+    listener = TerminalListener(runs, quiet=a.quiet, verbose=a.verbose, about=_lines(counts, about))
     runner = make_runner(a, listener, planned[0], len(chosen), resources)
     folder = make_folder(a, f"tune-{planned[0].data.dataset}")
     storage = a.storage or str(folder / "studies.log")
@@ -147,7 +164,11 @@ def tune(a: argparse.Namespace) -> None:
 
 
 def train(a: argparse.Namespace) -> None:
-    train_experiment(a, experiment(settings_of_run(a)), "train")
+    train_experiment(a, settings_of_run(a), "train")
+
+
+def _lines(*lines: str) -> str:
+    return "\n".join(filter(None, lines))
 
 
 def settings_of_run(a: argparse.Namespace) -> dict[str, object]:
@@ -168,10 +189,19 @@ def settings_of_run(a: argparse.Namespace) -> dict[str, object]:
     return values
 
 
-def train_experiment(a: argparse.Namespace, e: Experiment, command: str) -> None:
-    """Train in the folder that the arguments name, with progress, report and JSON."""
+def train_experiment(a: argparse.Namespace, values: Mapping[str, object], command: str) -> None:
+    """Train in the folder that the arguments name, with progress, report and JSON.
+
+    Args:
+        a: the command line.
+        values: settings by name; those of a new run that are not given follow the data.
+        command: its name.
+    """
+    e = experiment(values)
     dataset = build.dataset(e.data, report_line)
-    counts = build.check(e, dataset)
+    found = suited.suited(values, dataset) if _follows_data(a) else {}
+    e = experiment({**found, **values})
+    counts = _lines(build.check(e, dataset), suited.in_words(found, dataset))
     folder = RunFolder(make_folder(a, f"{command}-{e.data.dataset}-{e.neurons.neuron.replace(' ', '-')}"))
     with hold(folder.path):
         fabric = build.fabric(e)

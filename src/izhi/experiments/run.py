@@ -13,7 +13,7 @@ from torch import Tensor
 from izhi import training
 from izhi.data import AnySamples, Dataset
 from izhi.errors import CheckpointError, RunFolderError, SettingError, install
-from izhi.experiments import build
+from izhi.experiments import build, chance
 from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.description import describe
@@ -97,11 +97,13 @@ def train(
             trainer = replace(trainer, calibrate=None)
         progress = trainer.fit(
             network, Data(samples, dataset.test, validation, dataset.groups), encoder,
-            start=saved, keep=partial(folder.keep, about(e, encoder, dataset)), listener=_named(listener, e, label),
+            start=saved, keep=partial(folder.keep, about(e, encoder, dataset)),
+            listener=_named(listener, e, label, partial(chance.remarks, e, dataset)),
         )  # fmt: skip
     except CheckpointError as error:
         raise CheckpointError(f"{folder.checkpoint}: {error}; start anew") from None
-    return Result.of(e, network, encoder.features, progress)
+    result = Result.of(e, network, encoder.features, progress)
+    return replace(result, warnings=[*result.warnings, *chance.remarks(e, dataset, result.history[-1])])
 
 
 def _scaled_weights(
@@ -248,12 +250,14 @@ def about(e: Experiment, encoder: Encoder, dataset: Dataset) -> dict[str, object
     }
 
 
-def _named(listener: Listener, e: Experiment, label: str) -> Listener:
-    """A listener whose events carry the run's label, and the first one its settings."""
+def _named(listener: Listener, e: Experiment, label: str, remarks: Callable[[Row], list[str]]) -> Listener:
+    """A listener whose events carry the run's label, the first one its settings, and the last epoch's all remarks."""
     label = label or f"{e.neurons.neuron} {e.network.connection}, seed {e.training.seed}"
     settings = e.flat(plain=True)
 
     def send(event: ProgressEvent) -> None:
+        if event.kind == "epoch" and event.epoch == event.epochs:
+            event = replace(event, warnings=[*event.warnings, *remarks(dict(event.metrics))])
         listener(replace(event, label=label, settings=settings if event.kind == "start" else {}))
 
     return send

@@ -89,7 +89,8 @@ class Backpropagation:
         self.run, self.artifact, self.device, self.task = run, artifact, device, task
         self.options = LearnerOptions(**options)
         network = run.network
-        parts = [*network.layers, *([] if network.readout is None else [network.readout])]
+        modules = [*network.layers, *([] if network.readout is None else [network.readout])]
+        parts = [x for x in modules if next(x.parameters(), None) is not None]  # the levels of inputs have none
         self._frozen = parts[: self.options.first(len(parts))]
         self.fabric = training.start_fabric(run.experiment.machine.accelerator, precision="32-true")
         self._prepare()

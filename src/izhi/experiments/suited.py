@@ -1,0 +1,76 @@
+"""Settings that follow the data set: what a run chooses where nothing is given.
+
+The defaults of settings are those of published runs on tens of thousands of images: batches of 256 make too few steps
+of training of a small data set, which then stays at chance. The numbers here were chosen on samples held out from the
+training samples of ten data sets (docs/results/defaults.md), never on test samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from izhi.data import Dataset, EventSamples, SeriesSamples, has_step_labels
+from izhi.experiments.settings.choices import SEARCHES
+
+#: Training samples from which on the defaults of settings fit.
+_MANY = 10_000
+#: Steps of training, at least; and the limits of the epochs that they become.
+_UPDATES, _UPDATES_OF_SERIES, _EPOCHS = 600, 1_000, (10, 100)
+#: Longest of the time series that keep their own steps.
+_STEPS = 250
+
+
+def suited(given: Mapping[str, object], dataset: Dataset) -> dict[str, object]:
+    """Settings for a small data set of values or time series that are not given; none for others.
+
+    Recorded events, series with a label for each step, and evolution keep the defaults.
+
+    Args:
+        given: settings by name.
+        dataset: the samples of the run.
+    """
+    train = dataset.train
+    if (
+        len(train) >= _MANY or isinstance(train, EventSamples) or has_step_labels(train)
+        or given.get("optimizer") in SEARCHES
+    ):  # fmt: skip
+        return {}
+    is_series = isinstance(train, SeriesSamples)
+    batch = int(str(given.get("batch_size", min(64 if is_series else 256, max(8, len(train) // 16)))))
+    updates = _UPDATES_OF_SERIES if is_series else _UPDATES
+    least, most = _EPOCHS
+    chosen: dict[str, object] = {
+        "batch_size": batch,
+        "epochs": min(most, max(least, math.ceil(updates / math.ceil(len(train) / batch)))),
+        "learning_rate": 2e-3,
+        "calibrate": 0.5,
+        "readout": "current",
+    }
+    if "layers" not in given:
+        chosen["hidden"] = (128,)
+    if isinstance(train, SeriesSamples):
+        chosen["steps"] = train.longest if given.get("lengths") == "pad" else min(_STEPS, train.longest)
+        if given.get("encoding", "current") in ("current", "rate"):
+            chosen["population"] = 8
+    else:
+        chosen["encoding"] = "constant"
+    return {name: value for name, value in chosen.items() if name not in given}
+
+
+def in_words(chosen: Mapping[str, object], dataset: Dataset) -> str:
+    """What was chosen, and why, for people; empty if nothing was."""
+    if not chosen:
+        return ""
+    listed = ", ".join(f"{name} {_text(value)}" for name, value in chosen.items())
+    return f"chosen for {len(dataset.train):,} training samples (what you give stays): {listed}"
+
+
+def _text(value: object) -> str:
+    return (
+        ",".join(map(str, value))
+        if isinstance(value, tuple)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
