@@ -19,7 +19,6 @@ NIR := .venv-nir
 OLDEST := .venv-oldest
 DIST := .venv-dist
 BIN := $(VENV)/bin
-EPOCHS := 30
 
 .PHONY: demo test test-all lint docs results bench dist clean
 
@@ -34,7 +33,7 @@ $(VENV)/installed-tests: $(VENV)/installed
 	touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/izhi compare --dataset digits --neurons lif,normalized,biological --seeds 0,1,2 --epochs $(EPOCHS) --batch-size 32
+	$(BIN)/izhi compare --dataset digits --neurons lif,normalized,biological --seeds 0,1,2
 
 lint: $(VENV)/installed-tests
 	$(BIN)/ruff format --check src tests benchmarks docs

@@ -16,6 +16,7 @@ SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 TESTED = (
     "ablation_figure",
     "brf",
+    "defaults",
     "event_orders_figure",
     "explorer",
     "full_size",
@@ -52,6 +53,15 @@ def test_there_is_a_test_for_each():
 def test_explorer():
     said = run("explorer", "--moves", 2)
     assert len(re.findall(r"^\S+ +median +[\d.]+ ms.* of 2$", said, re.M)) == 4
+
+
+@pytest.mark.slow
+def test_defaults(tmp_path):
+    said = run("defaults", "iris", "--seeds", "0,1", "--neurons", "lif", "--json", tmp_path / "found.json")
+    [found] = json.loads((tmp_path / "found.json").read_text())
+    assert [len(found[name]) for name in ("lif", "lif before", "SVC")] == [2, 2, 2]
+    assert min(found["lif"]) > max(found["lif before"])
+    assert said.count("| iris | ") == 2
 
 
 @pytest.mark.slow

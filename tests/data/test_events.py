@@ -17,7 +17,7 @@ from scipy.io import savemat
 
 from izhi import IzhiError, cli, data
 from izhi.data import nmnist, shd, stmnist
-from izhi.data.events import CachedReader, EventBatch, EventSamples
+from izhi.data.events import CachedReader, EventBatch, EventSamples, checked
 from izhi.errors import DataError, SettingError
 from izhi.experiments import tuning
 from izhi.network import encoding
@@ -105,6 +105,12 @@ def test_an_overflow_of_the_clock_moves_later_events_and_is_none_itself():
 def test_broken_nmnist_recordings(raw, message):
     with pytest.raises(DataError, match=message):
         nmnist.parse(raw, "x")
+
+
+@pytest.mark.parametrize(("times", "bad"), [([-3, 5], "-3"), ([0, 2**31], "2,147,483,648"), ([-7, 2**31], "-7")])
+def test_the_time_that_no_recording_has_is_named(times, bad):
+    with pytest.raises(DataError, match=f"x has an event at {bad} µs, expected 0 to 2,147,483,647"):
+        checked(np.array(times), np.zeros(2, np.int64), 4, "x")
 
 
 @given(raw=st.binary(max_size=60))

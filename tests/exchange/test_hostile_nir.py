@@ -314,3 +314,10 @@ def test_a_pipe(path, tmp_path):
     refused(tmp_path / "pipe.nir", "is a pipe or a device, expected a file")
     with pytest.raises(ExchangeError, match="is a pipe or a device"):
         izhi.nir.check(path, tmp_path / "pipe.nir")
+
+
+@pytest.mark.parametrize("ends", [["Input"], ["Output"], ["Input", "Output", "Output"], ["Input", "Input", "Output"]])
+def test_a_graph_within_a_graph_has_one_way_in_and_one_out(ends):
+    inner = {"nodes": {f"{k}": {"type": end} for k, end in enumerate(ends)}, "edges": [], "type": "NIRGraph"}
+    with pytest.raises(ExchangeError, match="the graph 'inner' has not one Input and one Output, expected both"):
+        graph({"nodes": {"inner": inner}, "edges": []})

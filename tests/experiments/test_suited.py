@@ -36,7 +36,7 @@ def test_a_table_gets_small_batches_and_enough_steps(iris):
         "readout": "current", "hidden": (128,), "encoding": "constant",
     }  # fmt: skip
     assert chosen["epochs"] * -(-len(iris.train) // chosen["batch_size"]) >= 600
-    assert suited.in_words(chosen, iris).startswith(
+    assert suited.in_words(chosen, {}, iris).startswith(
         "chosen for 120 training samples (what you give stays): batch_size 8,"
     )
     experiment({"dataset": "iris", **chosen})
@@ -53,7 +53,12 @@ def test_what_is_given_stays_and_the_rest_follows_it(iris):
 def test_many_samples_keep_the_defaults(iris):
     many = replace(iris, train=iris.train.subset(torch.arange(10_000) % len(iris.train)))
     assert suited.suited({}, many) == {}
-    assert suited.in_words({}, many) == ""
+    assert suited.in_words({}, {}, many) == ""
+    few = {"train_samples": 300}
+    assert suited.suited(few, many)["batch_size"] == 18
+    assert (
+        suited.in_words({"epochs": 3}, few, many) == "chosen for 300 training samples (what you give stays): epochs 3"
+    )
 
 
 @pytest.mark.parametrize(

@@ -160,3 +160,21 @@ def test_a_checkpoint_describes_its_encoder(tmp_path):
     checkpoint.save(run / checkpoint.NAME, {**whole, "encoder": {"kind": "Morse"}})
     with pytest.raises(IzhiError, match="describes another encoder: unknown encoder 'Morse'"):
         trained.load(run)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epoch": -1}, "has epoch -1, expected a whole number"),
+        ({"epoch": True}, "has epoch True, expected a whole number"),
+        ({"epoch": 2**63}, "has epoch 9223372036854775808, expected a whole number"),
+        ({"epoch": 1.0}, r"has epoch 1\.0, expected a whole number"),
+        ({"classes": []}, r"has classes \[\], expected a list of texts, at least one"),
+        ({"classes": [1]}, r"has classes \[1\], expected a list of texts, at least one"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_values_of_another_kind(changes, message):
+    checkpoint.expect("x", content(), {"epoch": checkpoint.WHOLE, "classes": checkpoint.CLASSES})
+    with pytest.raises(IzhiError, match=message):
+        checkpoint.expect("x", content() | changes, {"epoch": checkpoint.WHOLE, "classes": checkpoint.CLASSES})

@@ -61,7 +61,8 @@ def _plan(
         of_data = {name: values[name] for name in DataSettings.model_fields if name in values}
         dataset = resources.dataset(experiment(of_data))
         found = suited.suited(values, dataset)
-        values, about = {**found, **values}, suited.in_words(found, dataset)
+        about = suited.in_words(found, values, dataset)
+        values = {**found, **values}
     given = {**typed(values), "variants": [asdict(x) for x in chosen] if chosen else None, **options}
     agreed: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given, may_change)}
     rest = {name: value for name, value in agreed.items() if name not in ("stage", "command", "variants")}
@@ -201,7 +202,7 @@ def train_experiment(a: argparse.Namespace, values: Mapping[str, object], comman
     dataset = build.dataset(e.data, report_line)
     found = suited.suited(values, dataset) if _follows_data(a) else {}
     e = experiment({**found, **values})
-    counts = _lines(build.check(e, dataset), suited.in_words(found, dataset))
+    counts = _lines(build.check(e, dataset), suited.in_words(found, values, dataset))
     folder = RunFolder(make_folder(a, f"{command}-{e.data.dataset}-{e.neurons.neuron.replace(' ', '-')}"))
     with hold(folder.path):
         fabric = build.fabric(e)

@@ -30,19 +30,19 @@ def suited(given: Mapping[str, object], dataset: Dataset) -> dict[str, object]:
         given: settings by name.
         dataset: the samples of the run.
     """
-    train = dataset.train
+    train, count = dataset.train, _count(given, dataset)
     if (
-        len(train) >= _MANY or isinstance(train, EventSamples) or has_step_labels(train)
+        count >= _MANY or isinstance(train, EventSamples) or has_step_labels(train)
         or given.get("optimizer") in SEARCHES
     ):  # fmt: skip
         return {}
     is_series = isinstance(train, SeriesSamples)
-    batch = int(str(given.get("batch_size", min(64 if is_series else 256, max(8, len(train) // 16)))))
+    batch = int(str(given.get("batch_size", min(64 if is_series else 256, max(8, count // 16)))))
     updates = _UPDATES_OF_SERIES if is_series else _UPDATES
     least, most = _EPOCHS
     chosen: dict[str, object] = {
         "batch_size": batch,
-        "epochs": min(most, max(least, math.ceil(updates / math.ceil(len(train) / batch)))),
+        "epochs": min(most, max(least, math.ceil(updates / math.ceil(count / batch)))),
         "learning_rate": 2e-3,
         "calibrate": 0.5,
         "readout": "current",
@@ -58,12 +58,17 @@ def suited(given: Mapping[str, object], dataset: Dataset) -> dict[str, object]:
     return {name: value for name, value in chosen.items() if name not in given}
 
 
-def in_words(chosen: Mapping[str, object], dataset: Dataset) -> str:
-    """What was chosen, and why, for people; empty if nothing was."""
+def in_words(chosen: Mapping[str, object], given: Mapping[str, object], dataset: Dataset) -> str:
+    """What was chosen for a data set beside what was given, and why, for people; empty if nothing was."""
     if not chosen:
         return ""
     listed = ", ".join(f"{name} {_text(value)}" for name, value in chosen.items())
-    return f"chosen for {len(dataset.train):,} training samples (what you give stays): {listed}"
+    return f"chosen for {_count(given, dataset):,} training samples (what you give stays): {listed}"
+
+
+def _count(given: Mapping[str, object], dataset: Dataset) -> int:
+    """Samples to train with, those for validation included."""
+    return min(len(dataset.train), int(str(given.get("train_samples", len(dataset.train)))))
 
 
 def _text(value: object) -> str:

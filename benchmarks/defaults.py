@@ -1,0 +1,145 @@
+"""What a first try gives: runs at defaults beside scikit-learn's, on nine small data sets or those that are named.
+
+    python benchmarks/defaults.py                     # tables and time series; data in $IZHI_DATA where it is at hand
+    python benchmarks/defaults.py iris own.npz --seeds 0,1,2 --neurons lif,normalized --json found.json
+
+Each network is trained as ``izhi train --dataset NAME --neuron NEURON --seed SEED`` does without further options. The
+classifiers of scikit-learn have its defaults behind a StandardScaler; they see a time series as 64 means over time. All
+learn from the same training samples, validation samples included for scikit-learn, and are tested on the same others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from izhi import data
+from izhi.cli import main as izhi
+from izhi.data import AnySamples
+from izhi.errors import IzhiError
+from izhi.network.encoding import resampled
+
+NAMES = ("iris", "wine", "breast_cancer", "digits", "vibrations", "ts:JapaneseVowels", "ts:BasicMotions", "ts:GunPoint",
+         "smartwatch")  # fmt: skip
+
+
+def vibrations(file: Path) -> str:
+    """Three kinds of vibration of three channels, 128 steps, told apart by their frequencies alone."""
+    draw, t = np.random.default_rng(5), np.arange(128)
+    kinds = np.array([[0.15, 0.4, 0.9], [0.18, 0.5, 0.8], [0.22, 0.35, 1.0]])
+    arrays: dict[str, Any] = {"over_time": True}
+    for part, count in (("train", 240), ("test", 120)):
+        y = draw.integers(0, 3, count)
+        phase = kinds[y][:, None] * t[:, None] * draw.uniform(0.95, 1.05, (count, 1, 3))
+        wave = np.sin(phase + draw.uniform(0, 2 * np.pi, (count, 1, 3))) * draw.uniform(0.5, 1, (count, 1, 3))
+        arrays[f"x_{part}"] = (wave + 0.5 * draw.normal(size=wave.shape)).astype(np.float32)
+        arrays[f"y_{part}"] = y
+    np.savez(file, **arrays)
+    return str(file)
+
+
+def arrays(samples: AnySamples) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Values (S, numbers) and labels (S,)."""
+    values, labels = samples.batch(torch.arange(len(samples)))
+    if not isinstance(values, torch.Tensor):
+        values = resampled(values, 64).transpose(0, 1)  # type: ignore[arg-type]
+    return values.flatten(1).double().numpy(), labels.numpy()
+
+
+def plain(dataset: data.Dataset, seed: int) -> dict[str, float]:
+    """Test accuracies of classifiers of scikit-learn."""
+    (x, y), (x_test, y_test) = arrays(dataset.train), arrays(dataset.test)
+    models = {
+        "logistic regression": LogisticRegression(max_iter=1000), "SVC": SVC(),
+        "MLP": MLPClassifier(max_iter=500, random_state=seed), "forest": RandomForestClassifier(random_state=seed),
+    }  # fmt: skip
+    return {
+        name: float(make_pipeline(StandardScaler(), one).fit(x, y).score(x_test, y_test))
+        for name, one in models.items()
+    }
+
+
+def trained(name: str, neuron: str, seed: int, *, follows_data: bool) -> tuple[float, float]:
+    """Test accuracy of a run by the command line, and its seconds; settings in a file do not follow the data."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        began, found, config = time.perf_counter(), Path(folder) / "found.json", Path(folder) / "own.toml"
+        config.write_text(f"dataset = {json.dumps(name)}")
+        source = ["--dataset", name] if follows_data else ["--config", str(config)]
+        words = ["--neuron", neuron, "--seed", str(seed), "--quiet", "--out", f"{folder}/run", "--json", str(found)]
+        if izhi(["train", *source, *words]):
+            raise SystemExit(f"izhi train --dataset {name} --neuron {neuron} --seed {seed} fails")
+        return float(json.loads(found.read_text())["test_accuracy"]), time.perf_counter() - began
+
+
+def row(name: str, neurons: list[str], seeds: list[int]) -> dict[str, Any]:
+    """Accuracies of each seed by method, and the seconds of a run."""
+    dataset = data.load(name)
+    found: dict[str, Any] = {"data": name, "seconds": {}}
+    for seed in seeds:
+        for method, accuracy in plain(dataset, seed).items():
+            found.setdefault(method, []).append(accuracy)
+        for neuron in neurons:
+            for label, follows_data in ((f"{neuron} before", False), (neuron, True)):
+                accuracy, seconds = trained(name, neuron, seed, follows_data=follows_data)
+                found.setdefault(label, []).append(accuracy)
+                found["seconds"].setdefault(label, []).append(seconds)
+    return found
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Mean test accuracies in per cent, a row for each data set, and how far the best of scikit-learn is ahead."""
+    methods = [name for name in rows[0] if name not in ("data", "seconds")]
+    lines = ["| data | " + " | ".join(methods) + " | seconds of a run |", "|---" * (len(methods) + 2) + "|"]
+    for one in rows:
+        cells = [f"{100 * np.mean(one[m]):.1f}" + (f" ± {100 * np.std(one[m]):.1f}" if len(one[m]) > 1 else "")
+                 for m in methods]  # fmt: skip
+        last = max(float(np.median(x)) for name, x in one["seconds"].items() if not name.endswith("before"))
+        lines.append(f"| {one['data']} | " + " | ".join(cells) + f" | {last:.0f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run, and print the table."""
+    warnings.filterwarnings("ignore", category=ConvergenceWarning)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=NAMES, help="data sets or files")
+    parser.add_argument("--neurons", default="lif,normalized")
+    parser.add_argument("--seeds", default="0,1,2,3,4")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in options.names:
+            file = vibrations(Path(folder) / "vibrations.npz") if name == "vibrations" else name
+            try:
+                found = row(file, options.neurons.split(","), [int(seed) for seed in options.seeds.split(",")])
+            except IzhiError as error:
+                print(f"{name} is left out: {error}")
+                continue
+            rows.append({**found, "data": Path(name).stem if name.endswith(".npz") else name})
+            print(table(rows[-1:]).splitlines()[-1], flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(rows))
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
