@@ -45,7 +45,9 @@ def measured(a: argparse.Namespace, name: str, seed: int, folder: Path) -> tuple
     model = getattr(literature, name)
     options = ["--dataset", a.dataset, "--neuron", model.reference, "--learn", next(iter(model.parameters))]
     options += ["--hidden", a.hidden, "--epochs", a.epochs, "--steps", 25, "--seed", seed, "--quiet"]
-    said("train", *options, "--learning-rate", "3e-3", "--out", run)
+    usual = folder / "usual.toml"
+    usual.touch()  # a file of settings keeps the defaults, whatever the data
+    said("train", *options, "--config", usual, "--learning-rate", "3e-3", "--out", run)
     said("quantize", run, "--weights", 8, "--states", 16, "--out", rounded, "--quiet")
     said("export", rounded)
     printed = said("run", rounded / "network.izhi", "--device", "simulator", "--samples", a.samples, "--compare")

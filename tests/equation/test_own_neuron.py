@@ -62,6 +62,7 @@ def test_train_resume_and_evaluate(name, tmp_path, capsys, monkeypatch):
 def test_from_training_to_gates(name, tmp_path, capsys, monkeypatch):
     run, rounded, design = (str(tmp_path / folder) for folder in ("run", "quantized", "design"))
     train = ["train", "--dataset", "iris", "--neuron", name, "--hidden", "8", "--steps", "8", "--epochs", "2"]
+    train += ["--readout", "spikes"]
     assert cli.main([*train, "--out", run]) == 0
     assert cli.main(["quantize", run, "--weights", "4", "--states", "12", "--epochs", "1", "--out", rounded]) == 0
     assert cli.main(["export", rounded]) == 0

@@ -32,7 +32,7 @@ def series(tmp_path_factory):
 def test_a_table_gets_small_batches_and_enough_steps(iris):
     chosen = suited.suited({}, iris)
     assert chosen == {
-        "batch_size": 8, "epochs": 40, "learning_rate": 2e-3, "calibrate": 0.5,
+        "batch_size": 8, "epochs": 40, "learning_rate": 2e-3,
         "readout": "current", "hidden": (128,), "encoding": "constant",
     }  # fmt: skip
     assert chosen["epochs"] * -(-len(iris.train) // chosen["batch_size"]) >= 600

@@ -13,7 +13,18 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("explored")
     common = ["--dataset", "digits", "--hidden", "12", "--epochs", "2", "--steps", "8"]
     for arguments in (
-        ["compare", *common, "--neurons", "lif,normalized", "--seeds", "0,1", "--out", str(folder / "both")],
+        [
+            "compare",
+            *common,
+            "--neurons",
+            "lif,normalized",
+            "--seeds",
+            "0,1",
+            "--readout",
+            "spikes",
+            "--out",
+            str(folder / "both"),
+        ],
         ["train", *common, "--neuron", "biological", "--learn", "c,d", "--out", str(folder / "learned")],
         ["quantize", str(folder / "both" / "normalized" / "seed-0"), "--method", "ptq", "--out", str(folder / "few")],
         ["export", str(folder / "few")],

@@ -250,7 +250,8 @@ def test_from_the_command_line(encoding, samples, tmp_path, capsys):
     run, rounded = tmp_path / "run", tmp_path / "rounded"
     settings = {
         "dataset": "digits", "layers": "conv 8x3 norm, average 2, 24", "epochs": "2", "steps": "8",
-        "batch-size": "32", "learning-rate": "5e-3", "neuron": "lif", "encoding": encoding, "out": str(run),
+        "batch-size": "32", "learning-rate": "5e-3", "neuron": "lif", "encoding": encoding,
+        "readout": "spikes", "out": str(run),
     }  # fmt: skip
     words = [word for name, value in settings.items() for word in (f"--{name}", value)]
     assert cli.main(["train", *words, "--quiet"]) == 0

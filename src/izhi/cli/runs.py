@@ -30,6 +30,7 @@ from izhi.experiments import build, comparison, comparison_report, jobs, ranking
 from izhi.experiments.planned import Resources, Runner, SerialRunner, keep_plan
 from izhi.experiments.run import train as train_run
 from izhi.experiments.run_folder import RunFolder, load as load_run, versions
+from izhi.experiments.saved import CONFIG, PLAN
 from izhi.experiments.settings import Experiment, experiment, read, typed
 from izhi.experiments.settings.choices import USUAL_NEURONS, USUAL_SEARCH
 from izhi.experiments.settings.groups import DataSettings
@@ -72,8 +73,9 @@ def _plan(
 
 
 def _follows_data(a: argparse.Namespace) -> bool:
-    """Whether settings that are not given follow the data: a file and an earlier run are complete without."""
-    return not (a.resume or a.config or getattr(a, "start", None))
+    """Whether settings that are not given follow the data: a file, and what was begun before, are complete without."""
+    began = a.resume and a.out and any((Path(a.out) / name).exists() for name in (PLAN, CONFIG))
+    return not (began or a.config or getattr(a, "start", None))
 
 
 def _prepare(*trusted: str | None) -> None:

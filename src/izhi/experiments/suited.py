@@ -44,12 +44,12 @@ def suited(given: Mapping[str, object], dataset: Dataset) -> dict[str, object]:
         "batch_size": batch,
         "epochs": min(most, max(least, math.ceil(updates / math.ceil(count / batch)))),
         "learning_rate": 2e-3,
-        "calibrate": 0.5,
         "readout": "current",
     }
     if "layers" not in given:
         chosen["hidden"] = (128,)
     if isinstance(train, SeriesSamples):
+        chosen["calibrate"] = 0.5
         chosen["steps"] = train.longest if given.get("lengths") == "pad" else min(_STEPS, train.longest)
         if given.get("encoding", "current") in ("current", "rate"):
             chosen["population"] = 8

@@ -38,7 +38,12 @@ class DevicesPage:
         self.artifact = Select(name="artifact", title="artifact", options=[], sizing_mode="stretch_width")
         self.number = Spinner(name="vector", title="test vector", low=0, value=0, step=1, width=110)
         self.load = Button(name="load-artifact", label="read it")
-        self.run = Button(name="run-vector", label="run the vector on every device", button_type="primary")
+        self.run = Button(
+            name="run-vector",
+            label="run the vector on every device",
+            button_type="primary",
+            stylesheets=[widgets.WRAPPED],
+        )
         self.refresh = Button(name="refresh-artifacts", label="read the folder again")
         self.status = widgets.text("device-status")
         self.formats = widgets.text("formats")

@@ -28,6 +28,9 @@ pre { background: #f3f4f5; padding: 8px; overflow-x: auto; margin: 4px 0; white-
 :host { overflow-x: auto; } .bk-clearfix { width: 100%; } .bad { color: #b00020; } h3 { margin: 8px 0 4px; }
 """
 
+#: Of controls with a long label, which breaks on a narrow screen.
+WRAPPED = "label, .bk-btn { white-space: normal; }"
+
 
 def chart(x: str, y: str, *, height: int = 190, title: str = "", **others: Any) -> Any:
     """A figure with these labels that is as wide as its container."""
