@@ -105,7 +105,7 @@ def row(name: str, neurons: list[str], seeds: list[int]) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Mean test accuracies in per cent, a row for each data set, and how far the best of scikit-learn is ahead."""
+    """Mean test accuracies in per cent, a row for each data set."""
     methods = [name for name in rows[0] if name not in ("data", "seconds")]
     lines = ["| data | " + " | ".join(methods) + " | seconds of a run |", "|---" * (len(methods) + 2) + "|"]
     for one in rows:

@@ -59,6 +59,7 @@ def _plan(
     elif a.neurons is not None or a.connections is not None:
         chosen = variants.parse_variants(a.neurons or USUAL_NEURONS, a.connections or "linear")
     if _follows_data(a) and not any("optimizer" in variant.settings for variant in chosen or ()):
+        values = typed(values)  # which refuses what is none
         of_data = {name: values[name] for name in DataSettings.model_fields if name in values}
         dataset = resources.dataset(experiment(of_data))
         found = suited.suited(values, dataset)
@@ -202,6 +203,7 @@ def train_experiment(a: argparse.Namespace, values: Mapping[str, object], comman
     """
     e = experiment(values)
     dataset = build.dataset(e.data, report_line)
+    values = typed(values)
     found = suited.suited(values, dataset) if _follows_data(a) else {}
     e = experiment({**found, **values})
     counts = _lines(build.check(e, dataset), suited.in_words(found, values, dataset))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from izhi.network.encoding import resampled
 _SAMPLES, _STEPS = 2_000, 32
 
 
-def remarks(e: Experiment, dataset: Dataset, row: Mapping[str, float]) -> list[str]:
+def remarks(e: Experiment, dataset: Dataset, accuracy: float | None) -> list[str]:
     """A line about a network whose test accuracy is that of guessing; none about others.
 
     Guessing is to answer the commonest class, give or take two standard deviations of so many test samples. The line
@@ -27,9 +26,9 @@ def remarks(e: Experiment, dataset: Dataset, row: Mapping[str, float]) -> list[s
     Args:
         e: settings of the run.
         dataset: the samples.
-        row: metrics of its last epoch.
+        accuracy: share of the test samples after the last epoch; None where they are not tested.
     """
-    accuracy, labels = row.get("test_accuracy"), dataset.test.labels
+    labels = dataset.test.labels
     if accuracy is None or has_step_labels(dataset.test) or not len(labels):
         return []
     common = labels.bincount().max().item() / len(labels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lightning_fabric import Fabric
@@ -95,15 +95,16 @@ def train(
         trainer = build.trainer(e, fabric)
         if start is not None:  # those weights suit their neurons already
             trainer = replace(trainer, calibrate=None)
+        remarks = cache(partial(chance.remarks, e, dataset))
         progress = trainer.fit(
             network, Data(samples, dataset.test, validation, dataset.groups), encoder,
             start=saved, keep=partial(folder.keep, about(e, encoder, dataset)),
-            listener=_named(listener, e, label, partial(chance.remarks, e, dataset)),
+            listener=_named(listener, e, label, remarks),
         )  # fmt: skip
     except CheckpointError as error:
         raise CheckpointError(f"{folder.checkpoint}: {error}; start anew") from None
     result = Result.of(e, network, encoder.features, progress)
-    return replace(result, warnings=[*result.warnings, *chance.remarks(e, dataset, result.history[-1])])
+    return replace(result, warnings=[*result.warnings, *remarks(result.history[-1].get("test_accuracy"))])
 
 
 def _scaled_weights(
@@ -250,14 +251,14 @@ def about(e: Experiment, encoder: Encoder, dataset: Dataset) -> dict[str, object
     }
 
 
-def _named(listener: Listener, e: Experiment, label: str, remarks: Callable[[Row], list[str]]) -> Listener:
+def _named(listener: Listener, e: Experiment, label: str, remarks: Callable[[float | None], list[str]]) -> Listener:
     """A listener whose events carry the run's label, the first one its settings, and the last epoch's all remarks."""
     label = label or f"{e.neurons.neuron} {e.network.connection}, seed {e.training.seed}"
     settings = e.flat(plain=True)
 
     def send(event: ProgressEvent) -> None:
         if event.kind == "epoch" and event.epoch == event.epochs:
-            event = replace(event, warnings=[*event.warnings, *remarks(dict(event.metrics))])
+            event = replace(event, warnings=[*event.warnings, *remarks(event.metrics.get("test_accuracy"))])
         listener(replace(event, label=label, settings=settings if event.kind == "start" else {}))
 
     return send

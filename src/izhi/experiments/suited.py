@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from izhi.data import Dataset, EventSamples, SeriesSamples, has_step_labels
 from izhi.experiments.settings.choices import SEARCHES
@@ -21,13 +22,13 @@ _UPDATES, _UPDATES_OF_SERIES, _EPOCHS = 600, 1_000, (10, 100)
 _STEPS = 250
 
 
-def suited(given: Mapping[str, object], dataset: Dataset) -> dict[str, object]:
+def suited(given: Mapping[str, Any], dataset: Dataset) -> dict[str, object]:
     """Settings for a small data set of values or time series that are not given; none for others.
 
     Recorded events, series with a label for each step, and evolution keep the defaults.
 
     Args:
-        given: settings by name.
+        given: settings by name, of their own types.
         dataset: the samples of the run.
     """
     train, count = dataset.train, _count(given, dataset)
@@ -37,7 +38,7 @@ def suited(given: Mapping[str, object], dataset: Dataset) -> dict[str, object]:
     ):  # fmt: skip
         return {}
     is_series = isinstance(train, SeriesSamples)
-    batch = int(str(given.get("batch_size", min(64 if is_series else 256, max(8, count // 16)))))
+    batch: int = given.get("batch_size", min(64 if is_series else 256, max(8, count // 16)))
     updates = _UPDATES_OF_SERIES if is_series else _UPDATES
     least, most = _EPOCHS
     chosen: dict[str, object] = {
@@ -58,7 +59,7 @@ def suited(given: Mapping[str, object], dataset: Dataset) -> dict[str, object]:
     return {name: value for name, value in chosen.items() if name not in given}
 
 
-def in_words(chosen: Mapping[str, object], given: Mapping[str, object], dataset: Dataset) -> str:
+def in_words(chosen: Mapping[str, object], given: Mapping[str, Any], dataset: Dataset) -> str:
     """What was chosen for a data set beside what was given, and why, for people; empty if nothing was."""
     if not chosen:
         return ""
@@ -66,9 +67,10 @@ def in_words(chosen: Mapping[str, object], given: Mapping[str, object], dataset:
     return f"chosen for {_count(given, dataset):,} training samples (what you give stays): {listed}"
 
 
-def _count(given: Mapping[str, object], dataset: Dataset) -> int:
+def _count(given: Mapping[str, Any], dataset: Dataset) -> int:
     """Samples to train with, those for validation included."""
-    return min(len(dataset.train), int(str(given.get("train_samples", len(dataset.train)))))
+    wanted: int = given.get("train_samples", len(dataset.train))
+    return min(len(dataset.train), wanted)
 
 
 def _text(value: object) -> str:
