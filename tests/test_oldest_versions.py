@@ -49,7 +49,8 @@ def test_every_room_imports_and_the_readme_runs(tmp_path):
 
 @pytest.mark.parametrize("neuron", ["lif", "normalized"])
 def test_from_training_to_integers(neuron, tmp_path):
-    train = ["train", "--dataset", "digits", "--neuron", neuron, "--hidden", "32", "--steps", "10", "--epochs", "1"]
+    train = ["train", "--dataset", "digits", "--neuron", neuron, "--hidden", "32", "--steps", "10", "--epochs", "1",
+             "--readout", "spikes"]  # fmt: skip
     run("-m", "izhi", *train, "--out", "run", cwd=tmp_path)
     run("-m", "izhi", "quantize", "run", "--weights", "4", "--states", "12", "--epochs", "1", "--out", "rounded",
         cwd=tmp_path)  # fmt: skip

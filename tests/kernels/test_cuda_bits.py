@@ -46,6 +46,8 @@ def _gpu() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (packed, products):
             patch.setattr(module, "bits_on", lambda device: cuda.BITS)
+        machine = routes.this_machine  # a GPU has a matrix unit, the CPU perhaps not
+        patch.setattr(routes, "this_machine", lambda: machine()._replace(bf16_dot="matrix unit"))
         yield
 
 

@@ -58,14 +58,14 @@ def _plan(
         chosen = variants.named_variants(tables, a.connections)
     elif a.neurons is not None or a.connections is not None:
         chosen = variants.parse_variants(a.neurons or USUAL_NEURONS, a.connections or "linear")
-    if _follows_data(a) and not any("optimizer" in variant.settings for variant in chosen or ()):
-        values = typed(values)  # which refuses what is none
-        of_data = {name: values[name] for name in DataSettings.model_fields if name in values}
-        dataset = resources.dataset(experiment(of_data))
-        found = suited.suited(values, dataset)
-        about = suited.in_words(found, values, dataset)
-        values = {**found, **values}
     given = {**typed(values), "variants": [asdict(x) for x in chosen] if chosen else None, **options}
+    names_some = not a.resume or any(value is not None for value in given.values())  # else there is nothing to begin
+    if names_some and _follows_data(a) and not any("optimizer" in variant.settings for variant in chosen or ()):
+        of_data = {name: value for name, value in given.items() if name in DataSettings.model_fields}
+        dataset = resources.dataset(experiment(of_data))
+        found = suited.suited(given, dataset)
+        about = suited.in_words(found, given, dataset)
+        given = {**typed(found), **given}
     agreed: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given, may_change)}
     rest = {name: value for name, value in agreed.items() if name not in ("stage", "command", "variants")}
     planned = agreed.get("variants")
