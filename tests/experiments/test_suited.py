@@ -1,5 +1,6 @@
 """Settings that follow the data, and what is said of a network that guesses."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -88,6 +89,15 @@ def test_series_keep_their_own_steps(series, given, steps, population):
     assert "encoding" not in chosen
 
 
+def test_series_get_resonators_unless_something_decides_the_neuron(series):
+    dataset = data.load(str(series))
+    assert suited.suited({"kernel": "reference", "hidden": (5,)}, dataset)["neuron"] == "resonator"
+    for given in ({"neuron": "lif"}, {"learn": ("a1",)}, {"beta": 0.9}, {"connection": "recurrent"}, {"layers": "8"}):
+        assert suited.suited(given, dataset).get("neuron") is None
+    assert "neuron" not in suited.suited({}, dataset, neuron=False)
+    assert "neuron" not in suited.suited({}, data.load("iris"))
+
+
 def test_long_series_are_shortened_unless_they_are_padded(tmp_path):
     np.savez(tmp_path / "long.npz", x=np.zeros((20, 400, 1), np.float32), y=np.arange(20) % 2, over_time=True)
     long = data.load(str(tmp_path / "long.npz"))
@@ -143,6 +153,47 @@ def test_chance_is_the_commonest_class_and_its_noise(iris):
     labels = torch.tensor([0] * 60 + [1] * 40)
     dataset = replace(iris, test=replace(iris.test.subset(torch.arange(100) % 30), labels=labels))
     limit = 0.6 + 2 * (0.6 * 0.4 / 100) ** 0.5
-    assert len(chance.remarks(e, dataset, limit - 1e-3)) == 1
-    assert chance.remarks(e, dataset, limit + 1e-3) == []
-    assert chance.remarks(e, dataset, None) == []
+    samples = dataset.train, dataset.test
+    assert len(chance.remarks(e, *samples, limit - 1e-3)) == 1
+    assert chance.remarks(e, *samples, limit + 1e-3) == []
+    assert chance.remarks(e, *samples, None) == []
+
+
+def test_a_search_at_chance_says_it_of_its_best_trial_by_validation_samples(tmp_path, capsys):
+    out = tmp_path / "tune"
+    words = ["--batch-size", "256", "--epochs", "1", "--readout", "spikes", "--calibrate", "1e-3", "--trials", "2"]
+    assert main(["tune", "--dataset", "iris", "--neurons", "lif", *words, "--out", str(out)]) == 0
+    said = capsys.readouterr().err
+    assert said.count("warning: lif: at chance: ") == 1
+    assert "% of the validation samples, where the commonest class is " in said
+    assert "- lif: at chance: " in (out / "report.md").read_text()
+    best = json.loads((out / "trials.json").read_text())["variants"][0]
+    assert best["warnings"][0].startswith(f"at chance: {100 * best['accuracy']:.1f} % of the validation samples")
+
+
+def test_a_study_says_it_of_each_run_and_keeps_it(tmp_path, capsys):
+    file = tmp_path / "study.toml"
+    file.write_text("""
+trials = 1
+seeds = [0, 1]
+search = "slope=2..3"
+[settings]
+hidden = [8]
+epochs = 1
+steps = 4
+calibrate = 1e-3
+[variants.LIF]
+neuron = "lif"
+[tasks.flowers]
+dataset = "iris"
+""")
+    words = ["study", str(file), "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    line = "at chance: 33.3 % of the test samples, where the commonest class is 33.3 %, logistic regression 9"
+    assert capsys.readouterr().err.count(f"warning: {line}") == 2
+    kept = [json.loads(row) for row in (tmp_path / "out" / "flowers.jsonl").read_text().splitlines()]
+    assert ["warnings" in row for row in kept] == [False, True, True]
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert f"- LIF: {line}" in report
+    assert main([*words, "--report"]) == 0
+    assert (tmp_path / "out" / "report.md").read_text() == report

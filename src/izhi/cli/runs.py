@@ -63,7 +63,7 @@ def _plan(
     if names_some and _follows_data(a) and not any("optimizer" in variant.settings for variant in chosen or ()):
         of_data = {name: value for name, value in given.items() if name in DataSettings.model_fields}
         dataset = resources.dataset(experiment(of_data))
-        found = suited.suited(given, dataset)
+        found = suited.suited(given, dataset, neuron=False)
         about = suited.in_words(found, given, dataset)
         given = {**typed(found), **given}
     agreed: dict[str, Any] = {"command": command_line(), **agreed_plan(a, given, may_change)}
@@ -159,10 +159,13 @@ def tune(a: argparse.Namespace) -> None:
     tuned = folder / "tuned.toml"
     files.write_bytes(tuned, tuning.to_toml(values, chosen, result, command).encode())
     print_table(result.best_table(), result.title, left=3)
+    for line in result.warnings():
+        report_line(f"warning: {line}")
     print(f"studies: {storage}\nevery trial: {folder / 'report.md'}, trials.png")
     print(f"compare them on the test samples: izhi compare --config {tuned}")
     write_json(a.json, [
-        {"label": row.label, "validation_accuracy": row.accuracy, "found": row.found, "trials": len(row.trials)}
+        {"label": row.label, "validation_accuracy": row.accuracy, "found": row.found, "trials": len(row.trials),
+         "warnings": row.warnings}
         for row in result.variants
     ])  # fmt: skip
 
@@ -257,8 +260,9 @@ def study(a: argparse.Namespace) -> None:
 
 def _describe(event: ProgressEvent, left: float) -> str:
     part = "test" if "test_accuracy" in event.metrics else "validation"
-    accuracy, seconds = 100 * event.metrics[f"{part}_accuracy"], event.metrics["seconds"]
+    accuracy = 100 * event.metrics[f"{part}_accuracy"]
+    warnings = "".join(f"warning: {line}\n" for line in event.warnings)
     return (
-        f"[{event.epoch}/{event.epochs}] {event.label}: {part} {accuracy:.2f} %, {seconds:.1f} s;"
-        f" {timedelta(seconds=round(left))} left"
+        f"{warnings}[{event.epoch}/{event.epochs}] {event.label}: {part} {accuracy:.2f} %,"
+        f" {event.metrics['seconds']:.1f} s; {timedelta(seconds=round(left))} left"
     )

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from izhi.data import AnySamples, Dataset, EventSamples, SeriesSamples, has_step_labels
+from izhi.data import AnySamples, EventSamples, SeriesSamples, has_step_labels
 from izhi.experiments.settings import Experiment
 from izhi.network.encoding import resampled
 
@@ -17,28 +17,32 @@ from izhi.network.encoding import resampled
 _SAMPLES, _STEPS = 2_000, 32
 
 
-def remarks(e: Experiment, dataset: Dataset, accuracy: float | None) -> list[str]:
-    """A line about a network whose test accuracy is that of guessing; none about others.
+def remarks(
+    e: Experiment, train: AnySamples, held: AnySamples, accuracy: float | None, kind: str = "test"
+) -> list[str]:
+    """A line about a network whose accuracy is that of guessing; none about others.
 
-    Guessing is to answer the commonest class, give or take two standard deviations of so many test samples. The line
-    has the accuracy of a logistic regression of the same samples, and what to try.
+    Guessing is to answer the commonest class, give or take two standard deviations of so many samples. The line has
+    the accuracy of a logistic regression of the same samples, and what to try.
 
     Args:
         e: settings of the run.
-        dataset: the samples.
-        accuracy: share of the test samples after the last epoch; None where they are not tested.
+        train: the samples that it learned from.
+        held: those that it was tested by.
+        accuracy: share of them after the last epoch; None where they are not tested.
+        kind: of the tested samples, ``"test"`` or ``"validation"``.
     """
-    labels = dataset.test.labels
-    if accuracy is None or has_step_labels(dataset.test) or not len(labels):
+    labels = held.labels
+    if accuracy is None or has_step_labels(held) or not len(labels):
         return []
     common = labels.bincount().max().item() / len(labels)
     if accuracy > common + 2 * math.sqrt(common * (1 - common) / len(labels)):
         return []
-    plain = _logistic_regression(dataset)
+    plain = _logistic_regression(train, held)
     than = "" if plain is None else f", logistic regression {100 * plain:.1f} %"
     return [
-        f"at chance: {100 * accuracy:.1f} % of the test samples, where the commonest class is {100 * common:.1f} %"
-        f"{than}; try {' '.join(_to_try(e, len(dataset.train)))}"
+        f"at chance: {100 * accuracy:.1f} % of the {kind} samples, where the commonest class is {100 * common:.1f} %"
+        f"{than}; try {' '.join(_to_try(e, len(train)))}"
     ]
 
 
@@ -54,15 +58,15 @@ def _to_try(e: Experiment, samples: int) -> list[str]:
     return [option for option in options if option]
 
 
-def _logistic_regression(dataset: Dataset) -> float | None:
-    """Test accuracy of a logistic regression of the samples' values; None for recorded events."""
-    if isinstance(dataset.train, EventSamples):
+def _logistic_regression(train: AnySamples, held: AnySamples) -> float | None:
+    """Accuracy of a logistic regression of the samples' values; None for recorded events."""
+    if isinstance(train, EventSamples):
         return None
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    (x, y), (x_test, y_test) = (_arrays(part) for part in (dataset.train, dataset.test))
+    (x, y), (x_test, y_test) = (_arrays(part) for part in (train, held))
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(x, y)
     return float(model.score(x_test, y_test))
 

@@ -95,7 +95,7 @@ def train(
         trainer = build.trainer(e, fabric)
         if start is not None:  # those weights suit their neurons already
             trainer = replace(trainer, calibrate=None)
-        remarks = cache(partial(chance.remarks, e, dataset))
+        remarks = cache(partial(chance.remarks, e, samples, dataset.test))
         progress = trainer.fit(
             network, Data(samples, dataset.test, validation, dataset.groups), encoder,
             start=saved, keep=partial(folder.keep, about(e, encoder, dataset)),

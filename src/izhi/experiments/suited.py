@@ -13,6 +13,7 @@ from typing import Any
 
 from izhi.data import Dataset, EventSamples, SeriesSamples, has_step_labels
 from izhi.experiments.settings.choices import SEARCHES
+from izhi.experiments.settings.neurons import NeuronSettings
 
 #: Training samples from which on the defaults of settings fit.
 _MANY = 10_000
@@ -20,9 +21,11 @@ _MANY = 10_000
 _UPDATES, _UPDATES_OF_SERIES, _EPOCHS = 600, 1_000, (10, 100)
 #: Longest of the time series that keep their own steps.
 _STEPS = 250
+#: Settings of neurons, and those with which resonators were not tried: recurrent ones excite themselves.
+_DECIDE_THE_NEURON = {*NeuronSettings.model_fields, "layers", "connection"} - {"kernel"}
 
 
-def suited(given: Mapping[str, Any], dataset: Dataset) -> dict[str, object]:
+def suited(given: Mapping[str, Any], dataset: Dataset, *, neuron: bool = True) -> dict[str, object]:
     """Settings for a small data set of values or time series that are not given; none for others.
 
     Recorded events, series with a label for each step, and evolution keep the defaults.
@@ -30,6 +33,7 @@ def suited(given: Mapping[str, Any], dataset: Dataset) -> dict[str, object]:
     Args:
         given: settings by name, of their own types.
         dataset: the samples of the run.
+        neuron: whether the neuron is chosen too; where neurons are compared it is not.
     """
     train, count = dataset.train, _count(given, dataset)
     if (
@@ -50,6 +54,8 @@ def suited(given: Mapping[str, Any], dataset: Dataset) -> dict[str, object]:
     if "layers" not in given:
         chosen["hidden"] = (128,)
     if isinstance(train, SeriesSamples):
+        if neuron and not given.keys() & _DECIDE_THE_NEURON:
+            chosen["neuron"] = "resonator"
         chosen["calibrate"] = 0.5
         chosen["steps"] = train.longest if given.get("lengths") == "pad" else min(_STEPS, train.longest)
         if given.get("encoding", "current") in ("current", "rate"):

@@ -23,6 +23,7 @@ import tomli_w
 
 from izhi.data import Dataset
 from izhi.errors import DivergenceError, SettingError, of_extra, unknown
+from izhi.experiments import build, chance
 from izhi.experiments.planned import PlannedRun, Resources, Runner, SerialRunner, without_test_samples
 from izhi.experiments.results.searches import TuningResult
 from izhi.experiments.run import train
@@ -48,6 +49,7 @@ def write(rows: Sequence[Row], folder: Path, command: str) -> TuningResult:
     result = TuningResult.keep(folder, {"command": command, "versions": versions(), "variants": rows})
     write_report(
         folder / "report.md", f"# {result.title}", f"    {command}", result.best_table(),
+        "\n".join(f"- {line}" for line in result.warnings()),
         "![validation accuracy of each trial](trials.png)", "## Every trial", result.trials_table(),
     )  # fmt: skip
     return result
@@ -206,8 +208,16 @@ class _VariantStudy:
         ]
         return {
             "label": self.variant.label, "config": self.experiment.flat(plain=True), "found": dict(best.params),
-            "accuracy": float(best.value or 0.0), "trials": rows,
+            "accuracy": float(best.value or 0.0), "trials": rows, "warnings": self._remarks(best),
         }  # fmt: skip
+
+    def _remarks(self, best: FrozenTrial) -> list[str]:
+        """What is said of the best trial if its network guesses."""
+        if self.held_out != [None]:
+            return []
+        e = experiment({**self.settings, **self.variant.settings, **best.params})
+        train, held = build.training_samples(e.data, self.resources.dataset(e))
+        return chance.remarks(e, train, held, best.value, "validation")
 
     def _open(self, storage: str) -> Study:
         """Create the study, or load it and mark the trials of processes that ended as failed."""

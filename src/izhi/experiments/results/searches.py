@@ -137,6 +137,7 @@ class VariantTrials(BaseModel):
     config: Config  #: its settings before the search
     found: dict[str, Plain]  #: settings of the best trial
     accuracy: Share  #: accuracy of that trial on the validation samples
+    warnings: list[str] = []  #: about the network of that trial
     trials: list[TrialResult] = Field(min_length=1)  #: all that ended, those that were stopped early included
 
     @model_validator(mode="after")
@@ -161,6 +162,10 @@ class TuningResult(FolderResult):
 
     def labels(self) -> list[str]:
         return [row.label for row in self.variants]
+
+    def warnings(self) -> list[str]:
+        """About the networks that were found."""
+        return [f"{row.label}: {line}" for row in self.variants for line in row.warnings]
 
     def tables(self) -> list[Table]:
         return [self.best_table(), self.trials_table()]

@@ -246,4 +246,5 @@ def _of_task(findings: Findings, task: Task) -> list[str | Table]:
     return [
         f"## {task.name}", Table(headings, rows, right=range(1, len(headings) - 1)),
         f"Seeds {seeds}. The dense twin, passed once: {twins}.",
+        "\n".join(f"- {label}: {runs[label][-1].warnings[0]}" for label in findings.labels if runs[label][-1].warnings),
     ]  # fmt: skip

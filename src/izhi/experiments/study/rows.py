@@ -54,6 +54,7 @@ class RunRow(BaseModel):
     #: technology → estimates for a sample, of the network and of its dense twin
     nanojoules: dict[str, tuple[Number, Number]]
     seconds: Number  #: duration of the training
+    warnings: tuple[str, ...] = ()  #: about the network, if it guesses
     digest: str  #: see TrialRow
     versions: str  #: see TrialRow
 
@@ -90,7 +91,8 @@ def read(folder: Path, task: str) -> list[TrialRow | RunRow]:
 
 def write(folder: Path, task: str, rows: Iterable[TrialRow | RunRow]) -> None:
     """Write the rows of a task, whole or not at all."""
-    text = "".join(json.dumps(_short(row.model_dump()), ensure_ascii=False) + "\n" for row in rows)
+    plain = [{name: x for name, x in row.model_dump().items() if name != "warnings" or x} for row in rows]
+    text = "".join(json.dumps(_short(row), ensure_ascii=False) + "\n" for row in plain)
     files.write_bytes(place(folder, task), text.encode())
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from izhi.data import AnySamples
 from izhi.errors import DivergenceError, RunFolderError, SettingError
-from izhi.experiments import build, energy
+from izhi.experiments import build, chance, energy
 from izhi.experiments.planned import PlannedRun, Resources, Runner, SerialRunner, without_test_samples
 from izhi.experiments.run import evaluate
 from izhi.experiments.run_folder import versions
@@ -125,7 +125,9 @@ class Study:
             name, accuracy = f"seed {row.seed}", {"test_accuracy": row.test}
         self._done += 1
         label, metrics = f"{task.name}: {row.variant}, {name}", {**accuracy, "seconds": row.seconds}
-        self.listener(ProgressEvent("epoch", self._pending, self._done, label=label, metrics=metrics))
+        warnings = list(row.warnings) if isinstance(row, RunRow) else []
+        event = ProgressEvent("epoch", self._pending, self._done, label=label, metrics=metrics, warnings=warnings)
+        self.listener(event)
 
 
 def _trial(
@@ -201,8 +203,10 @@ def _test_results(e: Experiment, network: Network, resources: Resources) -> dict
     counted = replace(counted, passes=1)  # as in the rows of published studies
     neurons = network.neurons(encoder.features)
     rates = [layer.rate for layer in tested.activity.layers]
+    train = build.training_samples(e.data, dataset)[0]
     return {
         "test": tested.accuracy,
+        "warnings": tuple(chance.remarks(e, train, dataset.test, tested.accuracy)),
         "groups": tested.groups,
         "parameters": sum(p.numel() for p in network.parameters() if p.requires_grad),
         "spikes": e.coding.steps * sum(rate * count for rate, count in zip(rates, neurons, strict=True)),
