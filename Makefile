@@ -1,4 +1,5 @@
-# make demo: set up .venv, then train LIF and both Izhikevich models on an embedded data set
+# make demo: set up .venv, read ten digits with a trained network in integers, then train LIF and both Izhikevich models
+#            on an embedded data set
 # make test: set up .venv, then run ruff, mypy and the tests of units, kernels, formats and commands
 # make test-all: every test, also those of notebooks, pages in a browser, simulated cores, mutants, proofs, and other
 #            libraries: PYNQ, those that networks are exchanged with, and the oldest versions of the dependencies, each
@@ -8,6 +9,7 @@
 #            remove that folder to execute them again
 # make results: every comparison and study of docs/results once more, into build/results; many hours, and what was
 #            stopped goes on by the same command (ONLY=temporal,neurons for some pages)
+# make zoo: train the networks of the zoo once more, and write their files and cards; hours, resumed by the same command
 # make bench: set up .venv-bench with the other libraries, then time a training step of each
 # make dist: build the wheel and the sdist into dist/, check them, and run the wheel without the checkout
 # PYTHON chooses the interpreter (3.10 or newer).
@@ -20,7 +22,7 @@ OLDEST := .venv-oldest
 DIST := .venv-dist
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint docs results bench dist clean
+.PHONY: demo test test-all lint docs results zoo bench dist clean
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "izhi needs Python 3.10 or newer; try make PYTHON=python3.11")'
@@ -33,6 +35,7 @@ $(VENV)/installed-tests: $(VENV)/installed
 	touch $@
 
 demo: $(VENV)/installed
+	$(BIN)/izhi demo
 	$(BIN)/izhi compare --dataset digits --neurons lif,normalized,biological --seeds 0,1,2
 
 lint: $(VENV)/installed-tests
@@ -80,6 +83,9 @@ docs: $(VENV)/installed-tests
 # One thread, with which the numbers of a study are said to be repeated.
 results: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/results.py --out build/results --only "$(ONLY)"
+
+zoo: $(VENV)/installed-tests
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/zoo.py
 
 .venv-bench/installed: pyproject.toml benchmarks/requirements.txt
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench

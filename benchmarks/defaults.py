@@ -1,11 +1,13 @@
-"""What a first try gives: runs at defaults beside scikit-learn's, on nine small data sets or those that are named.
+"""What a first try gives: runs at defaults beside scikit-learn's, on ten small data sets or those that are named.
 
     python benchmarks/defaults.py                     # tables and time series; data in $IZHI_DATA where it is at hand
+    python benchmarks/defaults.py --estimators        # SpikingClassifier beside scikit-learn's own
     python benchmarks/defaults.py iris own.npz --seeds 0,1,2 --neurons lif,normalized --json found.json
 
-Each network is trained as ``izhi train --dataset NAME --neuron NEURON --seed SEED`` does without further options. The
-classifiers of scikit-learn have its defaults behind a StandardScaler; they see a time series as 64 means over time. All
-learn from the same training samples, validation samples included for scikit-learn, and are tested on the same others.
+Each network is trained as ``izhi train --dataset NAME --seed SEED`` does without further options, as it does with
+``--neuron``, and by a file of settings, which do not follow the data ("before"). The classifiers of scikit-learn have
+its defaults behind a StandardScaler; they see a time series as 64 means over time. All learn from the same training
+samples, validation samples included for scikit-learn, and are tested on the same others.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn import datasets
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -36,9 +40,12 @@ from izhi.cli import main as izhi
 from izhi.data import AnySamples
 from izhi.errors import IzhiError
 from izhi.network.encoding import resampled
+from izhi.sklearn import SpikingClassifier
 
-NAMES = ("iris", "wine", "breast_cancer", "digits", "vibrations", "ts:JapaneseVowels", "ts:BasicMotions", "ts:GunPoint",
-         "smartwatch")  # fmt: skip
+NAMES = ("iris", "wine", "breast_cancer", "digits", "vibrations", "hapt", "ts:JapaneseVowels", "ts:BasicMotions",
+         "ts:GunPoint", "smartwatch")  # fmt: skip
+#: The run without options, and that by a file of settings.
+USUAL, BEFORE = "izhi train", "before"
 
 
 def vibrations(file: Path) -> str:
@@ -77,15 +84,16 @@ def plain(dataset: data.Dataset, seed: int) -> dict[str, float]:
     }
 
 
-def trained(name: str, neuron: str, seed: int, *, follows_data: bool) -> tuple[float, float]:
-    """Test accuracy of a run by the command line, and its seconds; settings in a file do not follow the data."""
+def trained(name: str, method: str, seed: int) -> tuple[float, float]:
+    """Test accuracy of a run by the command line, and its seconds."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         began, found, config = time.perf_counter(), Path(folder) / "found.json", Path(folder) / "own.toml"
         config.write_text(f"dataset = {json.dumps(name)}")
-        source = ["--dataset", name] if follows_data else ["--config", str(config)]
-        words = ["--neuron", neuron, "--seed", str(seed), "--quiet", "--out", f"{folder}/run", "--json", str(found)]
-        if izhi(["train", *source, *words]):
-            raise SystemExit(f"izhi train --dataset {name} --neuron {neuron} --seed {seed} fails")
+        source = ["--config", str(config)] if method == BEFORE else ["--dataset", name]
+        neuron = [] if method in (USUAL, BEFORE) else ["--neuron", method]
+        words = ["train", *source, *neuron, "--seed", str(seed)]
+        if izhi([*words, "--quiet", "--out", f"{folder}/run", "--json", str(found)]):
+            raise SystemExit(f"izhi {' '.join(words)} fails")
         return float(json.loads(found.read_text())["test_accuracy"]), time.perf_counter() - began
 
 
@@ -96,12 +104,46 @@ def row(name: str, neurons: list[str], seeds: list[int]) -> dict[str, Any]:
     for seed in seeds:
         for method, accuracy in plain(dataset, seed).items():
             found.setdefault(method, []).append(accuracy)
-        for neuron in neurons:
-            for label, follows_data in ((f"{neuron} before", False), (neuron, True)):
-                accuracy, seconds = trained(name, neuron, seed, follows_data=follows_data)
-                found.setdefault(label, []).append(accuracy)
-                found["seconds"].setdefault(label, []).append(seconds)
+        for method in (BEFORE, USUAL, *neurons):
+            accuracy, seconds = trained(name, method, seed)
+            found.setdefault(method, []).append(accuracy)
+            found["seconds"].setdefault(method, []).append(seconds)
     return found
+
+
+def tables() -> dict[str, Any]:
+    """Eight small tables: four of scikit-learn, four that are made."""
+    made: Any = datasets.make_classification
+    return {
+        **{name: getattr(datasets, f"load_{name}")(return_X_y=True) for name in NAMES[:4]},
+        "300 × 12, 3 classes": made(300, 12, n_informative=8, n_classes=3, random_state=7),
+        "400 × 20, 4 classes": made(400, 20, n_informative=10, n_classes=4, random_state=8),
+        "500 × 8, 2 classes": made(500, 8, n_informative=5, n_classes=2, random_state=9),
+        "quantiles 400 × 6": datasets.make_gaussian_quantiles(
+            n_samples=400, n_features=6, n_classes=3, random_state=10
+        ),
+    }
+
+
+def estimators(seeds: list[int]) -> str:
+    """Three-fold accuracies of estimators at their defaults, mean ± deviation of the seeds, and seconds of a fit."""
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
+    makers: dict[str, Any] = {
+        "SpikingClassifier": lambda seed: SpikingClassifier(random_state=seed),
+        "MLPClassifier": lambda seed: MLPClassifier(random_state=seed), "SVC": lambda seed: SVC(),
+    }  # fmt: skip
+    lines, means = ["| table | " + " | ".join(makers) + " |", "|---" * (len(makers) + 1) + "|"], []
+    for name, (x, y) in tables().items():
+        cells, row = [], []
+        for make in makers.values():
+            began = time.process_time()
+            found = [100 * cross_val_score(make(seed), x, y, cv=folds).mean() for seed in seeds]
+            seconds = (time.process_time() - began) / (3 * len(seeds))
+            cells.append(f"{np.mean(found):.1f} ± {np.std(found):.1f} ({seconds:.1f} s)")
+            row.append(np.mean(found))
+        means.append(row)
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "| mean | " + " | ".join(f"{x:.1f}" for x in np.mean(means, axis=0)) + " |"])
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -111,8 +153,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     for one in rows:
         cells = [f"{100 * np.mean(one[m]):.1f}" + (f" ± {100 * np.std(one[m]):.1f}" if len(one[m]) > 1 else "")
                  for m in methods]  # fmt: skip
-        last = max(float(np.median(x)) for name, x in one["seconds"].items() if not name.endswith("before"))
-        lines.append(f"| {one['data']} | " + " | ".join(cells) + f" | {last:.0f} |")
+        lines.append(f"| {one['data']} | " + " | ".join(cells) + f" | {np.median(one['seconds'][USUAL]):.0f} |")
     return "\n".join(lines)
 
 
@@ -121,16 +162,22 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=ConvergenceWarning)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=NAMES, help="data sets or files")
-    parser.add_argument("--neurons", default="lif,normalized")
+    parser.add_argument("--neurons", default="lif")
     parser.add_argument("--seeds", default="0,1,2,3,4")
+    parser.add_argument("--estimators", action="store_true", help="estimators of scikit-learn on eight tables instead")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    if options.estimators:
+        print(estimators([int(seed) for seed in options.seeds.split(",")]))
+        return
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name in options.names:
-            file = vibrations(Path(folder) / "vibrations.npz") if name == "vibrations" else name
             try:
-                found = row(file, options.neurons.split(","), [int(seed) for seed in options.seeds.split(",")])
+                file = vibrations(Path(folder) / "vibrations.npz") if name == "vibrations" else name
+                found = row(
+                    file, [x for x in options.neurons.split(",") if x], [int(seed) for seed in options.seeds.split(",")]
+                )
             except IzhiError as error:
                 print(f"{name} is left out: {error}")
                 continue

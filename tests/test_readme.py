@@ -150,6 +150,19 @@ def test_python_examples_of_the_library_run(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "run.pt").exists()
 
 
+@pytest.mark.parametrize("name", ["own-loop", "zoo", "sensor-to-fpga"])
+def test_python_examples_of_a_page_run(name, tmp_path, monkeypatch):
+    path = README.parent / "docs" / f"{name}.md"
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
+    for block in blocks:
+        exec(compile(block, str(path), "exec"), names)
+    assert blocks
+    if name == "own-loop":
+        assert names["v"].shape == (100, 16, 8)
+
+
 def test_files_that_it_links_are_there():
     for link in re.findall(r"\]\(([^)#]+)\)", README.read_text()):
         if not link.startswith("http"):

@@ -35,9 +35,10 @@ ALLOWED: dict[str, set[str]] = {
         "data", "equation", "hardware", "kernels", "network", "neurons", "quantization", "spec", "training",
     },
     "explorer": {"data", "equation", "experiments", "hardware", "network", "neurons", "spec", "training"},
+    "zoo": {"data", "experiments", "hardware", "network", "training"},
     "cli": {
         "data", "equation", "exchange", "experiments", "explorer", "hardware", "kernels", "network", "neurons",
-        "quantization", "spec", "training",
+        "quantization", "spec", "training", "zoo",
     },
 }  # fmt: skip
 #: Modules of the root that open a room, or join an ecosystem, and what they import.

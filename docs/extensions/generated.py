@@ -30,6 +30,7 @@ DOORS: Mapping[str, str] = {
     "izhi.nir": "import and export of NIR files",
     "izhi.snntorch": "neurons for snnTorch, and conversion of its networks",
     "izhi.sklearn": "an estimator of scikit-learn",
+    "izhi.zoo": "trained networks that come with Izhi",
     "izhi.errors": "errors",
 }
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         snntorch as snntorch,
         surrogate as surrogate,
         training as training,
+        zoo as zoo,
     )
     from izhi.equation import (
         absolute as absolute,
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
 #: integer models work without torch.
 _DOORS = (
     "artifact", "board", "connections", "data", "encoding", "fixed", "hls_ip", "network", "nir", "sklearn", "snntorch",
-    "surrogate", "training",
+    "surrogate", "training", "zoo",
 )  # fmt: skip
 _NAMES = {
     "izhi.equation": ("absolute", "bounded", "clip", "exp", "hold", "neuron", "select", "spike"),

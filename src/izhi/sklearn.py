@@ -28,13 +28,16 @@ from izhi.training import Backprop, Classifier, Data, Optimizer, Trainer, ignore
 
 #: Samples of one prediction; smaller batches are padded, so that no sum depends on the batch size.
 _BATCH = 256
+#: Standard deviations from the mean at which an input is 1.
+_FARTHEST = 3.0
 
 
 class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A network of spiking neurons that classifies vectors.
 
-    Features are scaled to 0 … 1 by the range that they have in the training samples. The network's output is a
-    current for each class, summed over time; probabilities are its softmax.
+    Each feature z, standardised by the training samples, gives two inputs: max(z, 0)/3 and max(−z, 0)/3, at most 1, so
+    that low values drive neurons as high ones do. The network's output is a current for each class, summed over time;
+    probabilities are its softmax.
 
     Args:
         hidden: neurons of each hidden layer.
@@ -46,7 +49,8 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         epochs: passes over the training samples.
         batch_size: samples of a step of training.
         learning_rate: of Adam, which decays to 0 over the epochs.
-        network: makes another network of (features, classes); None for the one above.
+        network: makes another network of (inputs, classes), with twice as many inputs as features; None for the one
+            above.
         accelerator: Lightning Fabric's, such as ``"cpu"`` or ``"cuda"``.
         random_state: seed of weights, order and coding.
 
@@ -88,13 +92,12 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.encoding not in CODES:
             raise SettingError(f"encoding is {self.encoding!r}, expected one of {', '.join(CODES)}")
         self.classes_, labels = np.unique(y, return_inverse=True)
-        self.low_ = x.min(0)
-        self.span_ = np.where(np.ptp(x, axis=0) > 0, np.ptp(x, axis=0), 1.0)
+        self.mean_, self.scale_ = x.mean(0), np.where(np.ptp(x, axis=0) > 0, x.std(0), 1.0)
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed_)
             make = self.network or self._network
-            self.network_ = make(x.shape[1], len(self.classes_))
+            self.network_ = make(2 * x.shape[1], len(self.classes_))
         samples = Samples(self._inputs(x), torch.from_numpy(labels.astype(np.int64)))
         trainer = Trainer(
             Backprop(Optimizer(learning_rate=self.learning_rate), "cosine"), self._fabric(), self.epochs,
@@ -150,16 +153,17 @@ class SpikingClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return scores if readout.input.bias is None else scores + len(output) * readout.input.bias.double()
 
     def _inputs(self, x: NDArray[np.float64]) -> torch.Tensor:
-        return torch.from_numpy(np.clip((x - self.low_) / self.span_, 0, 1).astype(np.float32))
+        z = (x - self.mean_) / (_FARTHEST * self.scale_)
+        return torch.from_numpy(np.concatenate([z, -z], axis=1).clip(0, 1).astype(np.float32))
 
     def _encoder(self) -> ValueEncoder:
-        return ValueEncoder(self.encoding, self.steps, (self.n_features_in_,))
+        return ValueEncoder(self.encoding, self.steps, (2 * self.n_features_in_,))
 
     def _fabric(self) -> Fabric:
         return start_fabric(self.accelerator, precision="32-true")
 
-    def _network(self, features: int, classes: int) -> Network:
-        layers, before = [], features
+    def _network(self, inputs: int, classes: int) -> Network:
+        layers, before = [], inputs
         for width in self.hidden:
             layers.append(Layer(Linear(before, width), self._neurons(width)))
             before = width

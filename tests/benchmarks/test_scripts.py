@@ -1,5 +1,6 @@
 """Every script of benchmarks/ runs, on networks and data of the smallest sizes."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -31,6 +32,7 @@ TESTED = (
     "snntorch_tutorials",
     "state_quant",
     "turns",
+    "zoo",
 )
 
 
@@ -59,9 +61,35 @@ def test_explorer():
 def test_defaults(tmp_path):
     said = run("defaults", "iris", "--seeds", "0,1", "--neurons", "lif", "--json", tmp_path / "found.json")
     [found] = json.loads((tmp_path / "found.json").read_text())
-    assert [len(found[name]) for name in ("lif", "lif before", "SVC")] == [2, 2, 2]
-    assert min(found["lif"]) > max(found["lif before"])
+    assert [len(found[name]) for name in ("lif", "izhi train", "before", "SVC")] == [2, 2, 2, 2]
+    assert min(found["izhi train"]) > max(found["before"])
     assert said.count("| iris | ") == 2
+
+
+@pytest.mark.slow
+def test_zoo(tmp_path):
+    (tmp_path / "networks.toml").write_text("""
+[flowers]
+about = "flowers"
+licence = "none"
+limits = "three kinds"
+seeds = [3, 4]
+weights = 4
+states = 16
+core = false
+""")
+    (tmp_path / "flowers.toml").write_text('dataset = "iris"\nhidden = [16]\nepochs = 3\nbatch_size = 16\n')
+    words = ("--settings", tmp_path, "--build", tmp_path / "build", "--networks", tmp_path / "out")
+    assert "izhi quantize" in run("zoo", *words)
+    found = json.loads((tmp_path / "out" / "flowers" / "card.json").read_text())
+    assert found["seeds"] == [3, 4]
+    assert found["layers"] == [16, 3]
+    assert found["cycles"] is None
+    for file, digest in found["files"].items():
+        path = tmp_path / "out" / "flowers" / file
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == digest
+    # What is finished is not trained again.
+    assert "izhi " not in run("zoo", *words)
 
 
 @pytest.mark.slow

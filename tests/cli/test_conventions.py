@@ -143,7 +143,8 @@ def test_an_interrupted_study_says_how_it_resumes(monkeypatch, capsys, tmp_path)
     assert capsys.readouterr() == ("", f"izhi: interrupted; resume with: izhi {' '.join(words)}\n")
 
 
-def test_warnings_are_one_line_each(tmp_path):
+def test_warnings_are_one_line_each(tmp_path, monkeypatch):
+    monkeypatch.setattr("izhi.kernels.dispatch._warned", set())  # each is said once in a process
     words = [
         "train",
         "--dataset",

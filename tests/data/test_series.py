@@ -299,6 +299,25 @@ def test_recordings_of_people_are_split_by_person(index, monkeypatch):
     assert "its arrays do not fit each other" in data.check("smartwatch")[0][1]
 
 
+def test_activities_are_split_by_the_published_people(tmp_path, monkeypatch):
+    monkeypatch.setenv("IZHI_DATA", str(tmp_path))
+    with pytest.raises(DataError, match=r"hapt.npz is not there, and Izhi does not download it: make it as docs/data"):
+        data.load("hapt")
+    file = tmp_path / "hapt" / "hapt.npz"
+    file.parent.mkdir()
+    arrays = {
+        "x": np.arange(12 * 128 * 6).reshape(12, 128, 6).astype(np.int16), "scale": np.full(6, 0.5),
+        "y": np.arange(12) % 6, "subject": np.array([1, 2, 3, 4] * 3),
+    }  # fmt: skip
+    np.savez_compressed(file, **arrays)
+    found = data.load("hapt")
+    assert (len(found.train), len(found.test), found.shape) == (6, 6, (128, 6))
+    assert found.speakers.tolist() == [1, 3] * 3
+    assert found.classes[found.test.labels[0]] == "upstairs"
+    np.savez_compressed(file, **{**arrays, "scale": np.full(5, 0.5)})
+    assert "its arrays do not fit each other" in data.check("hapt")[0][1]
+
+
 class Code:
     def __reduce__(self):
         return exec, ("raise SystemExit('it ran')",)

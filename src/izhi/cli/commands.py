@@ -15,6 +15,12 @@ class Entry(NamedTuple):
 
 
 STAGES: Mapping[str, Mapping[str, Entry]] = {
+    "begin": {
+        "demo": Entry("zoo.demo", "ten digits read by a network in integers, in seconds",
+                      "izhi demo"),
+        "zoo": Entry("zoo.networks", "trained networks that come with Izhi: list, run of a sample, evaluation",
+                     "izhi zoo\nizhi zoo run ecg"),
+    },
     "data": {
         "data": Entry("data.data_sets", "list, download and checksums of data sets",
                       "izhi data list\nizhi data fetch mnist shd"),

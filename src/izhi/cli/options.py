@@ -189,6 +189,23 @@ def study(command: Command) -> None:
     _jobs_options(command, "trials or runs of a task")
 
 
+def demo(command: Command) -> None:
+    command.option("--no-core", None, "no simulated core")
+    command.option("--out", "FOLDER", "folder of the figure [runs/TIME-demo]", "output")
+
+
+def networks(command: Command) -> None:
+    command.option(
+        "action", "ACTION", "list, run of a sample, or evaluate on test samples [list]", nargs="?", default="list"
+    )
+    command.option("name", "NAME", "network", nargs="?")
+    command.option("--device", ("emulator", "simulator", "c"), "device of run and evaluate", default="emulator")
+    command.option("--sample", "N", "of run: number of a sample that comes with the network [0]")
+    command.option("--samples", "N", "of evaluate: first N test samples [all]")
+    command.option("--dataset", "NAME", "of evaluate: data set of the same inputs and classes [the network's]")
+    command.option("--out", "FILE", "of run: figure [NAME-N.png]", "output")
+
+
 def rank(command: Command) -> None:
     command.option("folders", "FOLDER", "comparisons of the same variants on different data sets", nargs="+")
     command.option("--out", "FOLDER", "folder of table and figure [runs/TIME-rank]", "output")

@@ -32,10 +32,11 @@ DATASETS = {
     "shd": "10,420 spoken digits as spikes of 700 channels, 0.4 GB",
     "stmnist": "6,953 digits written on a skin of 10×10 taxels; its authors give it on request",
     "qtdb": "759 electrocardiograms of 1,300 steps as spikes of 4 channels, 6 waves, a label for each step, 0.6 MB",
+    "hapt": "6 activities of 30 people, 6 channels of a telephone over 2.56 s; not downloaded, see docs/data.md",
     "smartwatch": "7 shoulder exercises of 10 people, 6 channels of a watch over 4 s, in the package seglearn, 11 MB",
 }
 #: Data sets of time series.
-OVER_TIME = ("qtdb", "smartwatch")
+OVER_TIME = ("qtdb", "hapt", "smartwatch")
 #: Data sets of the UCR and UEA archives in Python packages: name → package, and description.
 ARCHIVE = "ts:"
 CARRIED = {

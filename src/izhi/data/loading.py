@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from izhi.data import embedded, local_files, mnist, nmnist, qtdb, shd, smartwatch, stmnist, ucr
+from izhi.data import embedded, hapt, local_files, mnist, nmnist, qtdb, shd, smartwatch, stmnist, ucr
 from izhi.data.catalogue import CARRIED, EMBEDDED, folder_of, is_archived, is_path, provided, require_known
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
@@ -13,7 +13,7 @@ from izhi.data.functions import is_function
 from izhi.data.source import Part, Source
 from izhi.errors import SettingError
 
-_ALL = (*embedded.ALL, *mnist.ALL, nmnist.NMNIST, shd.SHD, stmnist.STMNIST, qtdb.ECG, smartwatch.SMARTWATCH)
+_ALL = (*embedded.ALL, *mnist.ALL, nmnist.NMNIST, shd.SHD, stmnist.STMNIST, qtdb.ECG, hapt.HAPT, smartwatch.SMARTWATCH)
 #: Name → source of the data set.
 SOURCES: dict[str, Source] = {one.name: one for one in _ALL}
 

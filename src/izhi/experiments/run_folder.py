@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -47,6 +48,14 @@ def already_holds_a_run(path: Path) -> RunFolderError:
     return RunFolderError(f"{path} already holds a run; resume it with --resume, or choose another --out")
 
 
+#: What a checkpoint holds besides the progress of its run.
+_ABOUT: Mapping[str, checkpoint.Kind] = {
+    "config": checkpoint.TABLE,
+    "inputs": checkpoint.WHOLE,
+    "classes": checkpoint.CLASSES,
+}
+
+
 @dataclass(frozen=True)
 class Saved:
     """What a run's checkpoint holds."""
@@ -65,8 +74,12 @@ class Saved:
 def load(path: Path, changes: Mapping[str, object] | None = None) -> Saved:
     """The checkpoint of a run folder, or the file itself; CheckpointError if it is missing, damaged, or of no run."""
     path = path / checkpoint.NAME if path.is_dir() else path
-    about = {"config": checkpoint.TABLE, "inputs": checkpoint.WHOLE, "classes": checkpoint.CLASSES}
-    content = checkpoint.load(path, about)
+    return saved_of(path, checkpoint.load(path, _ABOUT), changes)
+
+
+def saved_of(path: Path, content: Mapping[str, Any], changes: Mapping[str, object] | None = None) -> Saved:
+    """The checkpoint of this content; CheckpointError, which names ``path``, if it is of no run."""
+    checkpoint.expect(path, content, _ABOUT)
     kinds = {"network": checkpoint.TABLES, "encoder": checkpoint.TABLE, "shape": checkpoint.SHAPE}
     checkpoint.expect(path, content, {name: kind for name, kind in kinds.items() if name in content})
     # A setting that is newer than the checkpoint had its default there.
