@@ -196,7 +196,11 @@ def demo(command: Command) -> None:
 
 def networks(command: Command) -> None:
     command.option(
-        "action", "ACTION", "list, run of a sample, or evaluate on test samples [list]", nargs="?", default="list"
+        "action",
+        "ACTION",
+        "list of networks, run of a sample, or evaluate: accuracy on test samples [list]",
+        nargs="?",
+        default="list",
     )
     command.option("name", "NAME", "network", nargs="?")
     command.option("--device", ("emulator", "simulator", "c"), "device of run and evaluate", default="emulator")

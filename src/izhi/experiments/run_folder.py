@@ -49,7 +49,7 @@ def already_holds_a_run(path: Path) -> RunFolderError:
 
 
 #: What a checkpoint holds besides the progress of its run.
-_ABOUT: Mapping[str, checkpoint.Kind] = {
+_ABOUT = {
     "config": checkpoint.TABLE,
     "inputs": checkpoint.WHOLE,
     "classes": checkpoint.CLASSES,
