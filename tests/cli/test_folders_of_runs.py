@@ -6,11 +6,13 @@ import os
 import pty
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from izhi import files
-from izhi.cli import main
+from izhi.cli import folders, main
+from izhi.experiments import listing
 
 TINY = ["--dataset", "iris", "--hidden", "8", "--steps", "4", "--quiet"]
 
@@ -113,6 +115,24 @@ def test_runs_are_removed(runs, capsys):
     assert "kept: foreign, which nothing says is a run; remove it by hand\n" in capsys.readouterr().out
     assert sorted(os.listdir(runs)) == ["cmp", "foreign"]
     assert (runs / "foreign" / "config.toml").exists()
+
+
+def test_a_run_within_the_folder_of_another_is_removed_first(runs, capsys):
+    subprocess.run(["cp", "-rp", runs / "cmp" / "lif" / "seed-0", runs / "one" / "inner"], check=True)
+    assert main(["runs", "--remove", "--yes"]) == 0
+    assert not (runs / "one").exists()
+    said = capsys.readouterr().out
+    assert said.index("removed: one/inner") < said.index("removed: one\n")
+
+
+def test_a_table_of_one_run_and_of_several_has_a_title(capsys, monkeypatch):
+    titles = []
+    monkeypatch.setattr(folders, "print_table", lambda table, title, **rest: titles.append(title))
+    one = SimpleNamespace(damage=None)
+    monkeypatch.setattr(listing, "cells", lambda run: ())
+    for count in (1, 2, 1_500):
+        folders._print([one] * count, differs=False, none="")
+    assert titles == ["1 run", "2 runs", "1,500 runs"]
 
 
 @pytest.mark.parametrize(("answer", "left"), [(b"n\n", 5), (b"\n", 5), (b"y\n", 1)])

@@ -42,6 +42,17 @@ learning_rate = 1e-3
 """
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [("q_decay", -0.1, "greater than or equal to 0"), ("q_decay", 1.1, "less than or equal to 1"),
+     ("q_damping", -1e-3, "greater than or equal to 0"), ("slope", 0.0, "greater than 0"),
+     ("v_reset", 1.0, "less than 1")],
+)  # fmt: skip
+def test_numbers_of_neurons_have_limits(name, value, expected):
+    with pytest.raises(SettingError, match=f"{name} is .*, expected {expected}"):
+        experiment({name: value})
+
+
 def test_tables_and_flat_keys_give_the_same_experiment(tmp_path):
     found = []
     for name, text in (("tables", TABLES), ("flat", FLAT)):

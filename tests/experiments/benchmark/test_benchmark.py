@@ -62,6 +62,14 @@ def test_every_contender_has_the_works_network():
     assert [type(module).__name__ for module in work.row() if module is not None].count("Conv2d") == 2
 
 
+def test_samples_are_like_digits_and_always_the_same():
+    values, labels = Work(steps=2, batch=64, network="linear").samples()
+    assert (values > 0).float().mean() == pytest.approx(0.2, abs=0.01)
+    assert values.mean() == pytest.approx(0.1, abs=0.01)
+    assert set(labels.tolist()) == set(range(10))
+    assert torch.equal(values, Work(steps=2, batch=64, network="linear").samples()[0])
+
+
 def test_neurons_of_snntorch_that_take_all_steps_at_once():
     snntorch = pytest.importorskip("snntorch", minversion="1.0")
     work = Work(steps=6, batch=4, inputs=5, hidden=7, classes=3)

@@ -211,6 +211,13 @@ def test_bad_protocols_are_refused_in_one_line(file, tmp_path, capsys, old, new,
     assert not (tmp_path / "out").exists()
 
 
+def test_runs_of_several_processes_are_not_run_side_by_side(file, tmp_path, capsys):
+    file.write_text(TINY.replace("[settings]", "[settings]\ndevices = 2"))
+    assert main(["study", str(file), "--out", str(tmp_path / "out"), "--jobs", "2"]) == 2
+    assert "devices is 2 and nodes 1, but of several runs at once each has one process" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_rows_of_other_settings_and_damaged_ones_are_refused(file, tmp_path, capsys):
     out = tmp_path / "out"
     words = ["study", str(file), "--out", str(out), "--tasks", "wines", "--quiet"]
