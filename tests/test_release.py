@@ -110,3 +110,4 @@ def test_the_wheel_runs_without_the_checkout(installed, tmp_path):
     words = ["train", "--dataset", "digits", "--epochs", "1", "--hidden", "16", "--steps", "5", "--out", "run"]
     assert "test accuracy" in izhi(*words)
     assert (tmp_path / "run" / "config.toml").is_file()
+    assert "of 10 digits right" in izhi("demo", "--no-core", "--out", "demo")

@@ -534,6 +534,7 @@ import torch
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 from izhi.kernels.cuda import recurrence
+from izhi.kernels.cuda.scalars import OPTIONS
 from izhi.equation import izhikevich, lif
 from izhi.kernels.plan import Plan, StepForm
 from izhi import ORDERS
@@ -556,7 +557,11 @@ for equation, quantized in cases:
             signature[name] = of_memory.get(name, kind)
         signature["block"] = "constexpr"
         source = ASTSource(kernel, signature, {"block": 256})
-        print(len(compile(source, target=GPUTarget("cuda", 80, 32)).asm["ptx"]))
+        ptx = compile(source, target=GPUTarget("cuda", 80, 32), options=OPTIONS).asm["ptx"]
+        assert "div.full" not in ptx, "approximate divisions"
+        assert "fma.rn.f32" not in ptx, "contracted products and sums"
+        assert not form.coupled or "div.rn.f32" in ptx
+        print(len(ptx))
 """
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from izhi.equation.graph import Symbol, in_order, number_of
 
-_INFIX = {**{op: op for op in ("+", "-", "*", "/", ">=", ">")}, "and": "&", "or": "|"}
+#: Operations that stand between their operands in Python.
+INFIX: Mapping[str, str] = {**{op: op for op in ("+", "-", "*", "/", ">=", ">")}, "and": "&", "or": "|"}
 
 
 class Dialect(NamedTuple):
@@ -20,11 +21,13 @@ class Dialect(NamedTuple):
         number: a constant.
         word: an operation that Python has no infix for.
         transparent: operations whose result is their first operand.
+        infix: operations that stand between their operands.
     """
 
     number: Callable[[float], str]
     word: Callable[[Symbol, list[str]], str]
     transparent: tuple[str, ...] = ("hold", "bounded")
+    infix: Mapping[str, str] = INFIX
 
 
 def python_word(node: Symbol, args: list[str]) -> str:
@@ -70,7 +73,7 @@ def statements(roots: Iterable[Symbol], dialect: Dialect, names: Mapping[Symbol,
 def _expression(node: Symbol, args: list[str], dialect: Dialect) -> str:
     if node.op == "negative":
         return f"-{args[0]}"
-    return f"{args[0]} {_INFIX[node.op]} {args[1]}" if node.op in _INFIX else dialect.word(node, args)
+    return f"{args[0]} {dialect.infix[node.op]} {args[1]}" if node.op in dialect.infix else dialect.word(node, args)
 
 
 def tuple_of(values: Iterable[str]) -> str:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import triton.language as tl
 
-from izhi.equation.emit import Dialect, function, python_word, statements, tuple_of
+from izhi.equation.emit import INFIX, Dialect, function, python_word, statements, tuple_of
 from izhi.equation.graph import Symbol
-from izhi.kernels.cuda.scalars import OPS, jit
+from izhi.kernels.cuda.scalars import OPS, divided, jit
 from izhi.kernels.lane import differentiate, record, words_of
 from izhi.kernels.plan import Plan
 
@@ -25,7 +25,9 @@ class BlockFunctions(NamedTuple):
         load: (pointer, lanes, lane, mask) → states of memory (states, lanes).
         store: (pointer, lanes, lane, z, mask) puts them there.
         coefficients: (pointer, width, lane, mask) → q, of memory (rows, width).
-        add: (pointer, lanes, lane, summed, mask) adds gradients of coefficients to memory (rows, lanes).
+        no_sums: (current,) → zeros, a block for each gradient of ``Plan.summed``.
+        add: (sums, summed) → sums with gradients of coefficients added, which stay in registers.
+        store_sums: (pointer, lanes, lane, sums, mask) puts them into memory (rows, lanes).
     """
 
     step: Any
@@ -33,11 +35,19 @@ class BlockFunctions(NamedTuple):
     load: Any
     store: Any
     coefficients: Any
+    no_sums: Any
     add: Any
+    store_sums: Any
 
 
-_WORDS = {**words_of(OPS), "tl": tl}
-_DIALECT = Dialect(number=repr, word=python_word)
+_WORDS = {**words_of(OPS), "tl": tl, "divided": divided}
+
+
+def _word(node: Symbol, args: list[str]) -> str:
+    return f"divided({', '.join(args)})" if node.op == "/" else python_word(node, args)
+
+
+_DIALECT = Dialect(number=repr, word=_word, infix={op: sign for op, sign in INFIX.items() if op != "/"})
 
 
 def _function(name: str, arguments: str, lines: Iterable[str]) -> Any:
@@ -83,8 +93,11 @@ def lane_functions(plan: Plan) -> BlockFunctions:
         _function("coefficients", "p, width, lane, mask", [
             "at = p + lane % width", f"return {tuple_of(f'tl.load(at + {k} * width, mask)' for k in range(plan.rows))}",
         ]),
-        _function("add", "p, lanes, lane, summed, mask", ["at = p + lane", *(
-            f"tl.store(at + {k} * lanes, tl.load(at + {k} * lanes, mask) + summed[{k}], mask)"
-            for k in range(len(plan.summed))
-        )]),
+        _function("no_sums", "current", [f"return {tuple_of('tl.zeros_like(current)' for _ in plan.summed)}"]),
+        _function("add", "sums, summed", [
+            f"return {tuple_of(f'sums[{k}] + summed[{k}]' for k in range(len(plan.summed)))}",
+        ]),
+        _function("store_sums", "p, lanes, lane, sums, mask", [
+            "at = p + lane", *(f"tl.store(at + {k} * lanes, sums[{k}], mask)" for k in range(len(plan.summed))),
+        ]),
     )  # fmt: skip

@@ -23,7 +23,8 @@ BLOCK = 256
 
 @cache
 def _forward(plan: Plan) -> Any:
-    step, _, load, store, coefficients, _ = lane_functions(plan)
+    of_lane = lane_functions(plan)
+    step, load, store, coefficients = of_lane.step, of_lane.load, of_lane.store, of_lane.coefficients
     coupled, biased, states = (constant(x) for x in (plan.coupled, plan.biased, plan.states))
 
     @jit
@@ -66,7 +67,7 @@ def _forward(plan: Plan) -> Any:
 
 @cache
 def _backward(plan: Plan) -> Any:
-    step, step_vjp, load, store, coefficients, add = lane_functions(plan)
+    step, step_vjp, load, store, coefficients, no_sums, add, store_sums = lane_functions(plan)
     coupled, biased, states = (constant(x) for x in (plan.coupled, plan.biased, plan.states))
     learn = constant(bool(plan.summed))
 
@@ -91,7 +92,7 @@ def _backward(plan: Plan) -> Any:
         mask = lane < lanes
         q = coefficients(p, width, lane, mask)
         gz = load(grad_last, lanes, lane, mask)
-        bias_of, bias_sum = tl.zeros_like(gz[0]), tl.zeros_like(gz[0])
+        bias_of, bias_sum, sums = tl.zeros_like(gz[0]), tl.zeros_like(gz[0]), no_sums(gz[0])
         if biased:
             bias_of = tl.load(bias + lane % bias_width, mask)
         parts = (steps + keep_every - 1) // keep_every
@@ -121,7 +122,7 @@ def _backward(plan: Plan) -> Any:
                 gs = tl.load(grad_spikes + row, mask).to(tl.float32)
                 gz, gx, gy, to_bias, summed = step_vjp(z, after, gz, q, current, g, bias_of, gs, s)
                 if learn:
-                    add(grad_p, lanes, lane, summed, mask)
+                    sums = add(sums, summed)
                 if biased:
                     bias_sum += to_bias
                 tl.store(grad_x + row, gx, mask)
@@ -129,6 +130,8 @@ def _backward(plan: Plan) -> Any:
                     tl.store(grad_y + row, gy, mask)
             tl.debug_barrier()
         store(grad_first, lanes, lane, gz, mask)
+        if learn:
+            store_sums(grad_p, lanes, lane, sums, mask)
         if biased:
             tl.store(grad_bias + lane, bias_sum, mask)
 
@@ -173,7 +176,7 @@ def backward(
     grad_x, grad_first = torch.empty_like(call.current), torch.empty_like(grad_last)
     grad_y = torch.empty_like(call.conductance) if plan.coupled else None
     grad_bias = grad_last.new_empty(lanes) if plan.biased else None
-    grad_p = grad_last.new_zeros(len(plan.summed), lanes) if plan.summed else None
+    grad_p = grad_last.new_empty(len(plan.summed), lanes) if plan.summed else None
     path = grad_last.new_empty(min(keep_every, steps), plan.states, lanes)
     tensors = (
         grad_spikes, call.current, call.conductance, call.bias, call.coefficients, kept, path,

@@ -74,6 +74,15 @@ def _rounded(x, scale, unit):  # type: ignore[no-untyped-def]
     return tl.floor(x * scale + 0.5) * unit
 
 
+@triton.jit
+def divided(a, b):  # type: ignore[no-untyped-def]
+    """a/b rounded as on a CPU; of 32 bits, Triton's own division is an approximation."""
+    a, b = tl.broadcast(tl.to_tensor(a), tl.to_tensor(b))
+    if a.dtype == tl.float64:
+        return a / b
+    return tl.div_rn(a, b)
+
+
 OPS = OpSet(
     inlined=jit,
     constant=constant,

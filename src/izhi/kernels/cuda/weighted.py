@@ -27,7 +27,8 @@ from izhi.kernels.plan import Call, Constants, LayerCall, LayerGradients, LayerK
 
 @cache
 def _forward(plan: Plan) -> Any:
-    step, _, load, store, coefficients, _ = lane_functions(plan)
+    of_lane = lane_functions(plan)
+    step, load, store, coefficients = of_lane.step, of_lane.load, of_lane.store, of_lane.coefficients
     biased, states = constant(plan.biased), constant(plan.states)
 
     @jit
