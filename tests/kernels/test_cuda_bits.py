@@ -5,6 +5,7 @@ They are what dense products and kernels of neurons alone give, for any shape.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import subprocess
@@ -28,6 +29,8 @@ from spikes import spikes_of_some
 
 if not importlib.util.find_spec("triton"):
     pytest.skip("Triton is not installed", allow_module_level=True)
+
+from triton.runtime.interpreter import InterpretedFunction
 
 from izhi.kernels import cuda
 from izhi.kernels.cuda import events as on_gpu
@@ -177,6 +180,39 @@ def test_a_network_learns_from_bits_as_from_dense_spikes(monkeypatch: pytest.Mon
     assert len(one[1]) == len(two[1]) == 7
     for x, y in zip(one[1], two[1], strict=True):
         assert (x - y).norm() <= 0.05 * y.norm()
+
+
+def test_every_launch_is_on_the_device_of_its_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever device is the current one."""
+    inside: list[Tensor] = []
+    launched: list[str] = []
+
+    @contextlib.contextmanager
+    def device_of(tensor: Tensor) -> Iterator[None]:
+        inside.append(tensor)
+        yield
+        inside.pop()
+
+    run = InterpretedFunction.run
+
+    def noted(self: InterpretedFunction, *arguments: object, **others: object) -> object:
+        assert len(inside) == 1
+        launched.append(self.fn.__name__)
+        return run(self, *arguments, **others)
+
+    monkeypatch.setattr(torch.cuda, "device_of", device_of)
+    monkeypatch.setattr(InterpretedFunction, "run", noted)
+    words = cuda.rate(torch.rand(2, 20), 3, 0, None)
+    cuda.rate(torch.rand(2, 20), 3, 0, torch.float32)
+    on_gpu.dense(words, 3, torch.bfloat16)
+    found = on_gpu.listed(words, 3)
+    on_gpu.weight_gradient(found, on_gpu.product(found, torch.rand(17, 20)))
+    spikes, _ = Izhikevich(learn=("gain",), kernel="cuda")(torch.rand(3, 2, 5, requires_grad=True))
+    spikes.sum().backward()
+    layer = WeightedSpikes(PackedSpikes(words, 3, torch.bfloat16), torch.rand(17, 20), None, None)
+    LIF(kernel="cuda")(layer)
+    names = {"_encode_bits", "_encode", "_expand", "_list", "_product", "_gradient", "forward", "backward"}
+    assert set(launched) == names
 
 
 def test_which_spikes_are_bits_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

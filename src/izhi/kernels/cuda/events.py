@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
-from izhi.kernels.cuda.scalars import OPTIONS, constant, is_interpreted
+from izhi.kernels.cuda.scalars import constant, is_interpreted, launch
 from izhi.kernels.events import WORD, Events, number_of_bits
 from izhi.kernels.plan import BitKernels, ProductKernels
 
@@ -134,7 +134,7 @@ def dense(words: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
     out = torch.empty(steps, batch, inputs, dtype=dtype, device=words.device)
     grid: Any = (batch * chunks, triton.cdiv(inputs, BLOCK))
     if out.numel():
-        _expand[grid](words.contiguous(), out, steps, batch, chunks, inputs, block=BLOCK)
+        launch(_expand, grid, words.contiguous(), out, steps, batch, chunks, inputs, block=BLOCK)
     return out
 
 
@@ -159,7 +159,7 @@ def listed(words: Tensor, steps: int) -> Events:
     places, counts = torch.empty_like(words[:, 0]), words.new_empty(batch)
     gathered = words.new_empty(batch, chunks, room)
     if batch:
-        _list[(batch,)](words, places, counts, gathered, chunks, inputs, room, block=_LISTED)
+        launch(_list, (batch,), words, places, counts, gathered, chunks, inputs, room, block=_LISTED)
     return Events(words, places, counts, gathered, steps)
 
 
@@ -180,9 +180,9 @@ def product(events: Events, weight: Tensor) -> Tensor:
     out = weight.new_empty(events.steps, batch, outputs, dtype=torch.bfloat16)
     grid: Any = (batch * chunks, triton.cdiv(outputs, block))
     if out.numel():
-        _product[grid](
-            events.gathered, events.places, events.counts, rows_of(weight), out, events.steps, batch, chunks, inputs,
-            room, outputs, block=block, group=GROUP, **OPTIONS,
+        launch(
+            _product, grid, events.gathered, events.places, events.counts, rows_of(weight), out, events.steps, batch,
+            chunks, inputs, room, outputs, block=block, group=GROUP,
         )  # fmt: skip
     return out
 
@@ -194,9 +194,9 @@ def weight_gradient(events: Events, g: Tensor) -> Tensor:
     group = block_of(outputs)
     grid: Any = (triton.cdiv(inputs, BLOCK), triton.cdiv(outputs, group), _PARTS)
     if out.numel():
-        _gradient[grid](
-            events.words, g.contiguous(), out, events.steps, batch, chunks, inputs, outputs, _PARTS, block=BLOCK,
-            group=group, **OPTIONS,
+        launch(
+            _gradient, grid, events.words, g.contiguous(), out, events.steps, batch, chunks, inputs, outputs, _PARTS,
+            block=BLOCK, group=group,
         )  # fmt: skip
     return out.sum(0)
 

@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from izhi.kernels.cuda.scalars import launch
 from izhi.kernels.events import WORD
 
 #: Pairs of elements of one program.
@@ -76,10 +77,10 @@ def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype | None) -> Te
         words = limits.new_empty(rows, chunks, width)
         grid: Any = (rows * chunks, triton.cdiv(half, BLOCK))
         if words.numel():
-            _encode_bits[grid](limits, key, words, steps, rows, width, half, chunks, block=BLOCK)
+            launch(_encode_bits, grid, limits, key, words, steps, rows, width, half, chunks, block=BLOCK)
         return words
     out = torch.empty((steps, rows, width), dtype=dtype, device=values.device)
     grid = (steps * rows, triton.cdiv(half, BLOCK))
     if out.numel():
-        _encode[grid](limits, key, out, rows, width, half, block=BLOCK)
+        launch(_encode, grid, limits, key, out, rows, width, half, block=BLOCK)
     return out

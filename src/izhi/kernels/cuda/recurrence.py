@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 
 from izhi.kernels.cuda.lane import lane_functions
-from izhi.kernels.cuda.scalars import OPTIONS, constant, jit
+from izhi.kernels.cuda.scalars import constant, jit, launch
 from izhi.kernels.plan import Call, Constants, Gradients, Plan
 
 #: Lanes of one program.
@@ -141,7 +141,7 @@ def _backward(plan: Plan) -> Any:
 def _launch(kernel: Any, call: Call, lanes: int, tensors: tuple[Any, ...], keep_every: int) -> None:
     sizes = (len(call.current), lanes, call.coefficients.shape[1], max(1, call.bias.shape[0]))
     constants = Constants(*call.constants.tolist())._asdict()
-    kernel[(triton.cdiv(lanes, BLOCK),)](*tensors, *sizes, keep_every, **constants, block=BLOCK, **OPTIONS)
+    launch(kernel, (triton.cdiv(lanes, BLOCK),), *tensors, *sizes, keep_every, **constants, block=BLOCK)
 
 
 #: Kernels that take recurrent weights themselves: there are none yet.

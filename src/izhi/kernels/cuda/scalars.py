@@ -8,6 +8,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import triton
 import triton.language as tl
 
@@ -99,3 +100,10 @@ OPS = OpSet(
 
 #: Of every kernel. Products and sums must stay apart: contracted, spikes at the threshold would differ.
 OPTIONS: dict[str, Any] = {} if is_interpreted() else {"enable_fp_fusion": False}
+
+
+def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
+    """Launch a kernel on the device of its first tensor, whichever is the current one."""
+    tensor = next(x for x in arguments if isinstance(x, torch.Tensor))
+    with torch.cuda.device_of(tensor):  # type: ignore[no-untyped-call]
+        kernel[grid](*arguments, **constants, **OPTIONS)

@@ -19,7 +19,7 @@ from torch import Tensor
 from izhi.kernels.cuda import events, recurrence
 from izhi.kernels.cuda.events import currents_of
 from izhi.kernels.cuda.lane import lane_functions
-from izhi.kernels.cuda.scalars import OPTIONS, constant, jit
+from izhi.kernels.cuda.scalars import constant, jit, launch
 from izhi.kernels.events import WORD
 from izhi.kernels.lazy import dense
 from izhi.kernels.plan import Call, Constants, LayerCall, LayerGradients, LayerKernels, Plan
@@ -89,11 +89,11 @@ def forward(plan: Plan, call: LayerCall, state: Tensor, keep: bool) -> tuple[Ten
     grid = (batch, triton.cdiv(neurons, block))
     constants = Constants(*call.constants.tolist())._asdict()
     if lanes:
-        _forward(plan)[grid](
-            found.gathered, found.places, found.counts, events.rows_of(call.weight), call.bias, call.coefficients,
-            state, fired, currents, kept, last, found.steps, batch, chunks, inputs, found.gathered.shape[2], neurons,
-            call.coefficients.shape[1], int(keep), **constants, block=block, group=events.GROUP,
-            num_warps=max(1, block // 32), **OPTIONS,
+        launch(
+            _forward(plan), grid, found.gathered, found.places, found.counts, events.rows_of(call.weight), call.bias,
+            call.coefficients, state, fired, currents, kept, last, found.steps, batch, chunks, inputs,
+            found.gathered.shape[2], neurons, call.coefficients.shape[1], int(keep), **constants, block=block,
+            group=events.GROUP, num_warps=max(1, block // 32),
         )  # fmt: skip
     return fired, currents, kept, last
 
