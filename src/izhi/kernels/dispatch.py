@@ -158,7 +158,7 @@ def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype, kernel: str 
     Only where there is no kernel for the device or format do torch's own random numbers stand in.
     """
     device, _ = device_of_kernels(kernel, values.device.type, this_machine())
-    if device is not None and dtype in (torch.float32, torch.bfloat16):
+    if device is not None and dtype in routes.FORMATS[device]:
         return _kernels_on(device).rate(values, steps, seed, dtype)
     generator = torch.Generator(values.device).manual_seed(seed % 2**63)
     random = torch.rand((steps, *values.shape), generator=generator, device=values.device)

@@ -82,7 +82,7 @@ class Plan:
     Attributes:
         form: of a step.
         surrogate: class of the surrogate, which has its formula.
-        dtype: of currents and spikes in memory, float32 or bfloat16; arithmetic is in float32.
+        dtype: of currents and spikes in memory, see ``routes.FORMATS``; arithmetic is in float32.
         shared: whether all neurons have the same coefficients.
         learn: the coefficients whose gradients the backward pass computes, besides the bias: none, the
             last, which is the gain of the current where there is one, or all and the decay.

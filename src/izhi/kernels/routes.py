@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Literal, NamedTuple
@@ -29,7 +29,11 @@ ACTIVE = 0.5
 
 #: Whose kernels there are.
 Device = Literal["cpu", "cuda"]
-_FORMATS = (torch.float32, torch.bfloat16)
+#: Formats in memory of the kernels of each; arithmetic is in float32. CUDA's autocast has float16.
+FORMATS: Mapping[Device, tuple[torch.dtype, ...]] = {
+    "cpu": (torch.float32, torch.bfloat16),
+    "cuda": (torch.float32, torch.bfloat16, torch.float16),
+}
 _COMPILERS = {"cpu": "Numba", "cuda": "Triton"}
 
 
@@ -246,7 +250,8 @@ def _reason_for_dense(c: ProductCall) -> str | None:
 def _choose_neurons(
     call: CallDescription, c: NeuronCall, product: ProductChoice | None, machine: Machine
 ) -> NeuronChoice:
-    dtype = torch.bfloat16 if all(x == torch.bfloat16 for x in c.dtypes[: 1 + c.coupled]) else torch.float32
+    formats = set(c.dtypes[: 1 + c.coupled])
+    dtype = formats.pop() if len(formats) == 1 and formats <= set(FORMATS["cuda"]) else torch.float32
     if c.kernel == "reference":
         return NeuronChoice("reference", "neurons", dtype, "kernel='reference' asks for that")
     device, reason = _device_of_neurons(c, machine)
@@ -277,12 +282,14 @@ def _device_of_neurons(c: NeuronCall, machine: Machine) -> tuple[Device | None, 
         return None, "it quantises its state"
     if not c.has_formula:
         return None, "its surrogate has no closed form that kernels know"
-    odd = next((x for x in c.dtypes if x not in _FORMATS), None)
+    device, reason = device_of_kernels(c.kernel, c.device, machine)
+    known = FORMATS[device or "cpu"]
+    odd = next((x for x in c.dtypes if x not in known), None)
     if odd is not None:
-        return None, f"it is in {_name(odd)}, not float32 or bfloat16"
+        return None, f"it is in {_name(odd)}, not {', '.join(map(_name, known[:-1]))} or {_name(known[-1])}"
     if c.feedback == "convolution":
         return None, "its recurrence is a convolution"
-    return device_of_kernels(c.kernel, c.device, machine)
+    return device, reason
 
 
 def device_of_kernels(kernel: str, device: str, machine: Machine) -> tuple[Device | None, str]:

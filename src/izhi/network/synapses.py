@@ -250,7 +250,7 @@ def currents(drive: SynapticInput, trace: Tensor | None) -> tuple[Tensor, Tensor
     current, trace_after = drive.current, None
     if drive.synapse is not None:
         with torch.autocast(current.device.type, enabled=False):
-            x = current.float() if current.dtype == torch.bfloat16 else current
+            x = current.float() if current.dtype in (torch.bfloat16, torch.float16) else current
             y = exponential_filter(x, drive.synapse.decay, trace)
             current, trace_after = (1 - drive.synapse.decay) * y, y[-1]
     if drive.bias is not None:
