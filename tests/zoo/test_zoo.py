@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +38,10 @@ def refused(capsys, *words):
     return line
 
 
-def test_all_networks_take_five_megabytes():
+def test_all_networks_take_five_megabytes_in_a_wheel():
     assert len(NAMES) >= 3
-    assert sum(path.stat().st_size for path in cards.FOLDER.rglob("*")) <= 5e6
+    files = [path for path in cards.FOLDER.rglob("*") if path.is_file()]
+    assert sum(len(zlib.compress(path.read_bytes())) for path in files) <= 5e6
 
 
 @pytest.mark.parametrize("name", NAMES)

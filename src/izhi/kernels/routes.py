@@ -34,6 +34,7 @@ FORMATS: Mapping[Device, tuple[torch.dtype, ...]] = {
     "cpu": (torch.float32, torch.bfloat16),
     "cuda": (torch.float32, torch.bfloat16, torch.float16),
 }
+_OTHERS = {"cpu": "not float32 or bfloat16", "cuda": "not float32, bfloat16 or float16"}
 _COMPILERS = {"cpu": "Numba", "cuda": "Triton"}
 
 
@@ -286,7 +287,7 @@ def _device_of_neurons(c: NeuronCall, machine: Machine) -> tuple[Device | None, 
     known = FORMATS[device or "cpu"]
     odd = next((x for x in c.dtypes if x not in known), None)
     if odd is not None:
-        return None, f"it is in {_name(odd)}, not {', '.join(map(_name, known[:-1]))} or {_name(known[-1])}"
+        return None, f"it is in {_name(odd)}, {_OTHERS[device or 'cpu']}"
     if c.feedback == "convolution":
         return None, "its recurrence is a convolution"
     return device, reason
