@@ -157,6 +157,9 @@ def test_chance_is_the_commonest_class_and_its_noise(iris):
     assert len(chance.remarks(e, *samples, limit - 1e-3)) == 1
     assert chance.remarks(e, *samples, limit + 1e-3) == []
     assert chance.remarks(e, *samples, None) == []
+    one_class = dataset.train.subset(dataset.train.labels == 1)
+    [line] = chance.remarks(e, one_class, dataset.test, limit - 1e-3)
+    assert "logistic regression" not in line
 
 
 def test_a_search_at_chance_says_it_of_its_best_trial_by_validation_samples(tmp_path, capsys):

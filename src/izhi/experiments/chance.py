@@ -59,7 +59,7 @@ def _to_try(e: Experiment, samples: int) -> list[str]:
 
 
 def _logistic_regression(train: AnySamples, held: AnySamples) -> float | None:
-    """Accuracy of a logistic regression of the samples' values; None for recorded events."""
+    """Accuracy of a logistic regression of the samples' values; None for recorded events, and of one class alone."""
     if isinstance(train, EventSamples):
         return None
     from sklearn.linear_model import LogisticRegression
@@ -67,6 +67,8 @@ def _logistic_regression(train: AnySamples, held: AnySamples) -> float | None:
     from sklearn.preprocessing import StandardScaler
 
     (x, y), (x_test, y_test) = (_arrays(part) for part in (train, held))
+    if len(np.unique(y)) < 2:
+        return None
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(x, y)
     return float(model.score(x_test, y_test))
 
