@@ -80,8 +80,6 @@ def test_the_float_network_answers_as_the_integers_do(name):
     of = network.artifact.encoding.get("encoding")
     spikes = torch.from_numpy(inputs.astype(np.float32))
     spikes = spikes / levels if of in ("current", "constant", "rows", "pixels") else spikes
-    if network.network.spiking[0].connection.weight.dim() == 4:
-        spikes = spikes.unflatten(2, network.saved.shape)
     with torch.no_grad():
         output = network.network.eval()(spikes).output
     scores = network.classifier.loss.scores(output) if labels.ndim == 1 else output.transpose(0, 1)
