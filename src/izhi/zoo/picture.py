@@ -60,7 +60,7 @@ def draw_sample(
     for axes, (title, spikes) in zip(grid[image is not None :], rasters, strict=False):
         of = "input" if title == "input" else "neuron"
         count = f"{spikes.sum():,.0f} spikes" if spikes.max(initial=0) <= 1 else "values"
-        draw_raster(axes, spikes, f"{title}: {spikes.shape[1]:,} {of}s, {count}", of)
+        draw_raster(axes, spikes, f"{title}: {spikes.shape[1]:,} {of}{'s' * (spikes.shape[1] > 1)}, {count}", of)
     grid[-2].set_xlabel("time step")
     draw_scores(grid[-1], trace)
     figure.suptitle(f"{name}, in integers: {trace.verdict}", fontsize=11)
