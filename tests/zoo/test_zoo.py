@@ -111,7 +111,9 @@ def test_the_list_is_for_people_and_for_scripts(capsys):
     assert [one["name"] for one in listed] == NAMES
     assert Path(listed[0]["folder"], "network.izhi").is_file()
     assert main(["zoo", "list", NAMES[0]]) == 0
-    assert f"limits: {zoo.card(NAMES[0]).limits}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"limits: {zoo.card(NAMES[0]).limits}" in said
+    assert said.count(" nJ a sample, a dense network of its shape ") == len(zoo.card(NAMES[0]).nanojoules) > 0
 
 
 @pytest.mark.parametrize("name", ["mnist-lif", "ecg", "activities", "smnist"])

@@ -44,6 +44,8 @@ def _list(a: argparse.Namespace) -> None:
     print_table(_table(cards), "networks of the zoo", left=2, boxed=False)
     if a.name is not None:
         [card] = cards
+        for name, (own, twin) in card.nanojoules.items():
+            print(f"estimate, {name}: {own:,.1f} nJ a sample, a dense network of its shape {twin:,.1f}")
         print(f"data: {card.licence}\nlimits: {card.limits}\ntrained by: {card.command}\nfiles: {card.folder}")
     write_json(a.json, [{**card.model_dump(mode="json"), "folder": str(card.folder)} for card in cards])
 
