@@ -20,7 +20,7 @@ from izhi.hardware import devices
 from izhi.hardware.devices.evaluation import evaluate
 from izhi.hardware.fixed import Outcome
 from izhi.hardware.networks import Inputs
-from izhi.zoo.picture import draw_sample, draw_samples
+from izhi.zoo.picture import draw_sample, draw_samples, trace_of
 
 #: The network of izhi demo, how many samples of it the figure shows, and how many the core runs.
 _DEMO, _SHOWN, _ON_CORE = "mnist-normalized", 10, 2
@@ -73,15 +73,10 @@ def _run(a: argparse.Namespace, network: zoo.Pretrained) -> None:
         outcome = device.run(inputs[:, chosen], sends_spikes=True)
         cycles = device.counters.cycles
     name = network.card.name
-    figure = draw_sample(name, 0, network.saved.shape, inputs[:, chosen], outcome, labels[chosen], network.classes)
-    plots.save(figure, out)
+    trace = trace_of(0, inputs[:, chosen], outcome, labels[chosen], network.classes)
+    plots.save(draw_sample(name, network.saved.shape, trace, [x[:, 0] for x in outcome.spikes]), out)
     fired = [int(spikes.sum()) for spikes in outcome.spikes]
-    right = outcome.classes[0] == labels[number]
-    if labels.ndim == 2:
-        known = labels[number] >= 0
-        print(f"{100 * right[known].mean():.1f} % of {known.sum():,} steps right")
-    else:
-        print(f"answer {network.classes[int(outcome.classes[0])]}, label {network.classes[int(labels[number])]}")
+    print(trace.verdict)
     arrived = int(np.count_nonzero(inputs[:, number]))
     print(f"{arrived:,} input events; spikes of each layer: {', '.join(f'{n:,}' for n in fired)}")
     if cycles is not None:

@@ -3,7 +3,7 @@
     import izhi.zoo
 
     network = izhi.zoo.load("mnist-lif")
-    scores = network.classifier(pixels)  # (B, 10) of pixels (B, 784)
+    output, spikes = network.classifier(pixels, seed=0)  # (T, B, 10) of pixels (B, 784)
     outcome = network.artifact.run(network.samples()[0])  # in integers, as the core computes them
 
 ``izhi zoo`` lists them. ``make zoo`` trains each again, from the settings in experiments/zoo.

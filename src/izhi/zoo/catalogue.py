@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import fmean
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -72,11 +71,6 @@ class Card(BaseModel):
     def folder(self) -> Path:
         """The folder of its files."""
         return FOLDER / self.name
-
-    @property
-    def accuracy(self) -> float:
-        """The mean of the seeds."""
-        return fmean(self.accuracies)
 
     def path(self, file: str) -> Path:
         """The path of one of its files; ArtifactError if it is missing or of another content."""

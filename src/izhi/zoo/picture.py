@@ -33,24 +33,23 @@ def image_of(inputs: NDArray[np.float64], shape: Sequence[int]) -> NDArray[np.fl
     return np.asarray(inputs.mean(0).reshape(-1, side, side).sum(0))
 
 
-def draw_sample(
-    name: str, number: int, shape: Sequence[int], inputs: Inputs, outcome: Outcome, labels: Labels,
-    classes: Sequence[str],
-) -> Figure:  # fmt: skip
+def trace_of(number: int, inputs: Inputs, outcome: Outcome, labels: Labels, classes: Sequence[str]) -> SampleTrace:
+    """A sample by its number as a trace without membranes, of inputs (T, B, inputs) and their outcome."""
+    scores = outcome.scores[number].astype(np.float64)
+    return SampleTrace(number, labels[number], tuple(classes), np.asarray(inputs[:, number], np.float64), [], scores)
+
+
+def draw_sample(name: str, shape: Sequence[int], trace: SampleTrace, spikes_of: Sequence[NDArray[np.uint8]]) -> Figure:
     """One sample: its input, the spikes of each layer over time, and the scores.
 
     Args:
         name: of the network.
-        number: of the sample, from 0.
         shape: of a step of the inputs, channels first.
-        inputs: of all samples (T, B, inputs).
-        outcome: of these inputs.
-        labels: (B,), or (B, T) of each step.
-        classes: their names.
+        trace: see ``trace_of``.
+        spikes_of: of each layer, (T, N).
     """
-    one = np.asarray(inputs[:, number], np.float64)
-    image, layers = image_of(one, shape), [spikes[:, number].astype(np.float64) for spikes in outcome.spikes]
-    trace = SampleTrace(number, labels[number], tuple(classes), one, [], outcome.scores[number].astype(np.float64))
+    one = trace.inputs
+    image, layers = image_of(one, shape), [spikes.astype(np.float64) for spikes in spikes_of]
     rows = (image is not None) + len(layers) + 2
     figure = Figure(figsize=(7.5, 1.5 * rows + 0.6), layout="constrained")
     grid = figure.subplots(rows, 1, squeeze=False)[:, 0]

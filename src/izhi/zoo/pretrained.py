@@ -57,7 +57,7 @@ class Pretrained:
 
     @property
     def classifier(self) -> Classifier:
-        """Encoder and network as one module: samples to scores (B, classes), or (T, B, classes)."""
+        """Encoder and network as one module: samples and a seed to the output (T, B, classes) and all spikes."""
         return Classifier(self.encoder, self.network, LOSSES[self.saved.experiment.training.loss]).eval()
 
     @property
