@@ -38,7 +38,7 @@ def an_artifact(seed=1, **options):
     network = random_network(seed, **options)
     spikes = random_spikes(2, STEPS, 3, 12)
     scores = fixed.run(network, spikes).scores
-    return IntegerArtifact(network, STEPS, tuple(map(str, range(scores.shape[1]))), {}, {}, spikes, scores)
+    return IntegerArtifact(network, STEPS, tuple(map(str, range(scores.shape[-1]))), {}, {}, spikes, scores)
 
 
 def open_device(name, found, **options):
@@ -126,6 +126,33 @@ def test_the_readout_can_be_replaced(name):
     changed = fixed.run(device.network, spikes).scores
     assert not np.array_equal(changed, fixed.run(found.network, spikes).scores)
     assert np.array_equal(device.run(spikes).scores, changed)
+
+
+@pytest.mark.slow
+@on_devices
+@pytest.mark.parametrize("readout", [{}, {"readout": True, "membrane": fixed.FixedPoint(14, 4)}])
+def test_scores_of_each_step_are_those_of_the_integer_model(name, readout):
+    found = an_artifact(6, reads="steps", **readout)
+    spikes = random_spikes(5, STEPS, 4, 12)
+    expected = fixed.run(found.network, spikes)
+    with open_device(name, found) as device:
+        outcome = device.run(spikes)
+        assert outcome.scores.shape == (4, STEPS, len(found.classes))
+        assert np.array_equal(outcome.scores, expected.scores)
+        assert outcome.spikes == []
+        outcome = device.run(spikes, sends_spikes=True)
+        assert np.array_equal(outcome.scores, expected.scores)
+        assert all(map(np.array_equal, outcome.spikes, expected.spikes))
+
+
+@pytest.mark.slow
+def test_a_core_whose_last_scores_do_not_follow_from_its_spikes_is_an_error():
+    found = an_artifact(6, reads="steps", readout=True, membrane=fixed.FixedPoint(14, 4))
+    with open_device("simulator", found) as device:
+        changed = np.roll(found.network.readout.weight, 1, 0)
+        device._network = device.network.with_weights(2, changed)  # the core holds the weights of before
+        with pytest.raises(DeviceError, match="gives other scores than its spikes do"):
+            device.run(random_spikes(5, STEPS, 4, 12))
 
 
 @pytest.mark.slow

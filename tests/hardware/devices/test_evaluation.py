@@ -10,7 +10,8 @@ from ip_networks import a_network, artifact_of, currents_of
 from izhi.errors import DataError, ShapeError
 from izhi.hardware import devices as board, fixed
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.devices.evaluation import Reference, evaluate, own_samples
+from izhi.hardware.devices.device import Counters
+from izhi.hardware.devices.evaluation import DeviceEvaluation, Reference, evaluate, own_samples
 from izhi.hardware.fixed import Outcome
 from networks import random_network, random_spikes
 
@@ -110,3 +111,12 @@ def test_an_artifact_is_evaluated_on_its_own_test_vectors(make):
     assert outcome.samples == SAMPLES
     with pytest.raises(DataError, match="carries no test vectors; name a data set"):
         own_samples(replace(found, test_scores=found.test_scores[:0]))
+
+
+def test_cycles_are_those_of_a_sample():
+    found = DeviceEvaluation(4, 0.75, 2.0, Counters(4, 40, 80, 1_000_000))
+    assert found.lines() == [
+        "accuracy: 75.00 % of 4 samples, 2.0 samples/s",
+        "10 input spikes and 20 spikes per sample",
+        "250,000 clock cycles per sample",
+    ]

@@ -200,8 +200,17 @@ def test_other_bad_input():
         with pytest.raises(ShapeError, match=message):
             hls_ip.run(network, wrong)
     weights, biases = [np.ones((2, 3, 5)), np.ones((3, 2, 3))], [np.ones((2, 3)), np.ones((3, 2))]
-    with pytest.raises(ShapeError, match="layer 2 of the population"):
-        hls_ip.run_population(weights, biases, np.ones((1, 5)))
+    one = ([np.ones((2, 3, 5))], [np.ones((2, 3))])
+    for number, (w, b) in (
+        (2, (weights, biases)),
+        (1, ([np.ones((3, 5))], [np.ones((2, 3))])),
+        (1, ([np.ones((2, 3, 5, 1))], one[1])),
+        (1, (one[0], [np.ones((2, 4))])),
+    ):
+        with pytest.raises(ShapeError, match=f"layer {number} of the population"):
+            hls_ip.run_population(w, b, np.ones((1, 5)))
+    with pytest.raises(ShapeError, match="1 weights and 2 biases"):
+        hls_ip.run_population(one[0], one[1] * 2, np.ones((1, 5)))
     with pytest.raises(SettingError, match="17 neurons"):
         hls_ip.run_population([np.ones((2, 17, 5))], [np.ones((2, 17))], np.ones((1, 5)))
     with pytest.raises(IzhiError, match="unknown build"):
