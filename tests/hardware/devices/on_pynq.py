@@ -50,12 +50,14 @@ def main(folder):
     assert np.array_equal(device.run(spikes).scores, changed)
     # A DMA that does not come to an end is one error, and the overlay can be loaded anew.
     device.block.patience, pynq.is_stuck = 0.05, True
+    resets = pynq.resets
     found = ""
     try:
         device.run(spikes)
     except DeviceError as error:
         found = str(error)
     assert "the core did not send a packet within 0.05 s" in found
+    assert pynq.resets > resets
     device.close()
     pynq.is_stuck = False
     with board.open("pynq", first, folder=folder, pynq_device=pynq) as device:

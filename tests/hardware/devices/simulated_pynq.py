@@ -38,6 +38,7 @@ class SimulatedDevice(Device):
     def __init__(self, core):
         super().__init__("simulated")
         self.core, self.capabilities = core, {"REGISTER_RW": True}
+        self.resets = 0
         self.registers = {DMA + SEND + STATUS: HALTED, DMA + RECEIVE + STATUS: HALTED}
         self.memory, self.next_address = {}, 0x1000_0000
         self.downloaded = []
@@ -103,6 +104,7 @@ class SimulatedDevice(Device):
 
     def _reset(self):
         """Both channels, as a reset of either does."""
+        self.resets += 1
         self.receives = False
         for channel in (SEND, RECEIVE):
             self.registers.update({DMA + channel + CONTROL: 0, DMA + channel + STATUS: HALTED})
