@@ -16,6 +16,7 @@ from izhi import cli
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 TESTED = (
     "ablation_figure",
+    "baselines",
     "brf",
     "defaults",
     "event_orders_figure",
@@ -55,6 +56,17 @@ def test_there_is_a_test_for_each():
 def test_explorer():
     said = run("explorer", "--moves", 2)
     assert len(re.findall(r"^\S+ +median +[\d.]+ ms.* of 2$", said, re.M)) == 4
+
+
+@pytest.mark.slow
+def test_baselines(tmp_path):
+    said = run("baselines", "iris", "memory-copy:100", "--json", tmp_path / "found.json")
+    iris, copy = json.loads((tmp_path / "found.json").read_text())
+    assert iris["guessing"] == pytest.approx(1 / 3, abs=0.02)
+    assert min(iris["linear"], iris["nearest"]) > 0.85
+    assert copy["classes"] == 8
+    assert max(copy["guessing"], copy["linear"], copy["nearest"]) < 0.16, "its symbols cannot be told from a step"
+    assert "memory-copy:100                8 " in said
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from izhi.errors import DataError, SettingError
 
 
 def data_sets(a: argparse.Namespace) -> None:
-    names = a.names or [*data.DATASETS, *data.CARRIED, *data.recorded_names()]
+    names = a.names or [*data.DATASETS, *data.MEMORY_TASKS, *data.CARRIED, *data.recorded_names()]
     for name in names:
         data.require_known(name)
     states = []

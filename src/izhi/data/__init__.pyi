@@ -3,6 +3,7 @@ from .catalogue import (
     DATASETS as DATASETS,
     EMBEDDED as EMBEDDED,
     FILES as FILES,
+    MEMORY_TASKS as MEMORY_TASKS,
     data_root as data_root,
     has_events as has_events,
     is_over_time as is_over_time,

@@ -1,9 +1,10 @@
 """Data sets that have a name, and their properties before they are loaded.
 
-Beside these, ``ts:NAME`` is a data set of the UCR and UEA archives of time series (``izhi.data.ucr``), a path names a
-local file or folder (``izhi.data.local_files``), ``module:function`` a function (``izhi.data.functions``), packages
-bring data sets of theirs, and any folder of the data root that holds ``<folder>_train.h5`` and ``<folder>_test.h5`` in
-the format of the Spiking Heidelberg Digits is a data set of that name.
+Beside these, ``ts:NAME`` is a data set of the UCR and UEA archives of time series (``izhi.data.ucr``), ``memory-NAME``
+a task whose memory is known (``izhi.data.memory``), a path names a local file or folder (``izhi.data.local_files``),
+``module:function`` a function (``izhi.data.functions``), packages bring data sets of theirs, and any folder of the data
+root that holds ``<folder>_train.h5`` and ``<folder>_test.h5`` in the format of the Spiking Heidelberg Digits is a data
+set of that name.
 """
 
 from __future__ import annotations
@@ -51,6 +52,17 @@ CARRIED = {
     "ts:PLAID": ("sktime", "1,074 appliances of 11 kinds, 1 channel, 100 to 1,344 steps"),
 }
 _ARCHIVED = re.compile(r"ts:[A-Za-z0-9_]{1,64}")
+#: Made tasks whose memory is known: name → description; ``memory-adding:1000`` has so many steps.
+MEMORY = "memory-"
+MEMORY_TASKS = {
+    "memory-adding": "made: in which fifth the sum of two marked values lies, 2 channels",
+    "memory-copy": "made: ten symbols, to be told again at the end, 9 channels, a label for each step",
+    "memory-match": "made: whether the last pulse is on the channel of the first, 4 channels",
+    "memory-frequency": "made: which of 5 frequencies a sine in noise has, 1 channel",
+    "memory-coincidence": "made: by how many steps one train of spikes follows another, 2 channels",
+}
+#: Their steps, unless the name says how many, and the fewest and most.
+MEMORY_STEPS, MEMORY_RANGE = 200, (100, 2000)
 #: Data sets of scikit-learn, and data sets with files.
 EMBEDDED = ("digits", "iris", "wine", "breast_cancer")
 FILES = tuple(name for name in DATASETS if name not in EMBEDDED)
@@ -92,6 +104,25 @@ def is_archived(name: str) -> bool:
     return name.startswith(ARCHIVE)
 
 
+def is_made(name: str) -> bool:
+    """Whether a data set has a name of the made tasks of memory."""
+    return name.startswith(MEMORY)
+
+
+def memory_task(name: str) -> tuple[str, int]:
+    """Task and steps of a name such as ``memory-copy:500``; SettingError for another."""
+    task, colon, steps = name.removeprefix(MEMORY).partition(":")
+    if MEMORY + task not in MEMORY_TASKS:
+        raise unknown("data set", name, list(MEMORY_TASKS))
+    low, high = MEMORY_RANGE
+    if colon and not (steps.isascii() and steps.isdigit() and len(steps) < 6 and low <= int(steps) <= high):
+        raise SettingError(
+            f"data set {shown(name)} has {shown(steps)} steps, expected {low} to {high:,}, such as"
+            f" {MEMORY}{task}:{MEMORY_STEPS}"
+        )
+    return task, int(steps) if colon else MEMORY_STEPS
+
+
 def folder_of(name: str) -> Path:
     """Folder of a data set below the data root."""
     return data_root().joinpath(*name.split(":")) if is_archived(name) else data_root() / name
@@ -114,6 +145,9 @@ def require_known(name: str) -> None:
                 f"data set {shown(name)} is none, expected ts: and a name of letters, such as ts:GunPoint"
             )
         return
+    if is_made(name):
+        memory_task(name)
+        return
     if is_path(name):
         if not Path(name).exists():
             raise SettingError(
@@ -126,7 +160,7 @@ def require_known(name: str) -> None:
             raise SettingError(
                 f"unknown data set {shown(name)}; there is a file or folder of that name: give it as .{os.sep}{name}"
             )
-        raise unknown("data set", name, [*DATASETS, *others])
+        raise unknown("data set", name, [*DATASETS, *MEMORY_TASKS, *others])
 
 
 def kind_of(name: str) -> tuple[float | None, bool]:
@@ -134,8 +168,8 @@ def kind_of(name: str) -> tuple[float | None, bool]:
     require_known(name)
     if functions.is_function(name):
         return functions.kind_of(name)
-    if name in DATASETS or is_archived(name):
-        return WINDOWS.get(name), name in OVER_TIME or is_archived(name)
+    if name in DATASETS or is_archived(name) or is_made(name):
+        return WINDOWS.get(name), name not in DATASETS or name in OVER_TIME
     if is_path(name):
         return None, _holds_series(Path(name))
     entry = provided().get(name)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from izhi.data import embedded, hapt, local_files, mnist, nmnist, qtdb, shd, smartwatch, stmnist, ucr
-from izhi.data.catalogue import CARRIED, EMBEDDED, folder_of, is_archived, is_path, provided, require_known
+from izhi.data import embedded, hapt, local_files, memory, mnist, nmnist, qtdb, shd, smartwatch, stmnist, ucr
+from izhi.data.catalogue import CARRIED, EMBEDDED, folder_of, is_archived, is_made, is_path, provided, require_known
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.functions import is_function
@@ -25,6 +25,8 @@ def source_of(name: str) -> Source:
         return SOURCES[name]
     if is_archived(name):
         return ucr.UCRSource(name, *CARRIED[name][1:]) if name in CARRIED else ucr.UCRSource(name)
+    if is_made(name):
+        return memory.MemoryTask(name)
     if is_function(name) or is_path(name):
         return local_files.source(name)
     entry = provided().get(name)
@@ -41,7 +43,7 @@ def load(
     """The data set of that name, after a download if it is missing.
 
     Args:
-        name: one of ``DATASETS``, or of ``recorded_names()``.
+        name: one of ``DATASETS``, or another that ``izhi.data.catalogue`` describes.
         report: receives a line for each download.
         fold, best_inputs: (embedded data sets) see ``izhi.data.embedded.Embedded``.
         over_time: (files .npz, folders of arrays) whether samples (T, features) are time series; None for what the file
@@ -68,10 +70,10 @@ def load(
 
 
 def fetch(name: str, report: Progress = lambda line: None) -> Path | None:
-    """Download the missing files of a data set; its folder, None for embedded data."""
+    """Download the missing files of a data set; its folder, None for data without files."""
     one, folder = source_of(name), folder_of(name)
     one.fetch(folder, report)
-    return None if name in EMBEDDED else folder
+    return None if name in EMBEDDED or is_made(name) else folder
 
 
 def check(name: str) -> list[Part]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from izhi.data import Dataset, EventSamples, SeriesSamples, has_step_labels
+from izhi.data.catalogue import is_made
 from izhi.experiments.settings.choices import SEARCHES
 from izhi.experiments.settings.neurons import NeuronSettings
 
@@ -57,7 +58,8 @@ def suited(given: Mapping[str, Any], dataset: Dataset, *, neuron: bool = True) -
         if neuron and not given.keys() & _DECIDE_THE_NEURON:
             chosen["neuron"] = "resonator"
         chosen["calibrate"] = 0.5
-        chosen["steps"] = train.longest if given.get("lengths") == "pad" else min(_STEPS, train.longest)
+        keeps_steps = given.get("lengths") == "pad" or is_made(dataset.name)  # means of steps would be another task
+        chosen["steps"] = train.longest if keeps_steps else min(_STEPS, train.longest)
         if given.get("encoding", "current") in ("current", "rate"):
             chosen["population"] = 8
     else:
