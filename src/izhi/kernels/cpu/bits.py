@@ -12,6 +12,7 @@ from numba import types
 from numba.core import cgutils
 from torch import Tensor
 
+from izhi.kernels.cpu import arena
 from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
@@ -186,7 +187,7 @@ def counted(words: Tensor) -> Tensor:
 def packed(x: Tensor) -> tuple[Tensor, float] | None:
     """Spikes (T, B, N) in float32 as words (B, ⌈T/32⌉, N), and the share of 1 in them; None if some are not 0 or 1."""
     steps, batch, inputs = x.shape
-    words = torch.empty(batch, -(-steps // WORD), inputs, dtype=torch.int32)
+    words = arena.empty(batch, -(-steps // WORD), inputs, dtype=torch.int32)
     counts = torch.empty(batch, dtype=torch.int32)
     launch(_pack(), steps, batch, words.shape[1], inputs, x.contiguous(), words, counts, pieces=batch)
     return None if int(counts.min()) < 0 else (words, int(counts.sum()) / x.numel())
@@ -204,6 +205,6 @@ def dense(words: Tensor, steps: int, dtype: torch.dtype) -> Tensor:
     if dtype not in (torch.float32, torch.bfloat16):
         return dense(words, steps, torch.float32).to(dtype)
     batch, chunks, inputs = words.shape
-    out = torch.empty(steps, batch, inputs, dtype=dtype)
+    out = arena.empty(steps, batch, inputs, dtype=dtype)
     launch(_expand(dtype), steps, batch, chunks, inputs, words.contiguous(), out, pieces=batch)
     return out

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from izhi.kernels.cpu import arena
 from izhi.kernels.cpu.parallel import Kernel, array, compile_kernel, four_numbers, launch, share
 from izhi.kernels.cpu.scalars import codec, f32
 
@@ -78,7 +79,7 @@ def _backward(dtype: torch.dtype) -> Kernel:
 def forward(x: Tensor, past: Tensor, delays: Tensor) -> Tensor:
     """x (T, B, N) delayed by delays (N,) int64 of 0 to D steps; past (D + 1, B, N) came before it."""
     steps, batch, width = x.shape
-    out = torch.empty_like(x)
+    out = arena.empty_like(x)
     launch(_forward(x.dtype), steps, len(past), batch, width, x, past, delays, out, pieces=batch)
     return out
 
@@ -86,8 +87,8 @@ def forward(x: Tensor, past: Tensor, delays: Tensor) -> Tensor:
 def backward(x: Tensor, past: Tensor, delays: Tensor, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of x, of past, and of the delays by differences in time, (N,) float32."""
     steps, batch, width = x.shape
-    grad_x, grad_past = torch.empty_like(x), torch.empty_like(past)
-    grad_delays = torch.empty(batch, width)
+    grad_x, grad_past = arena.empty_like(x), arena.empty_like(past)
+    grad_delays = arena.empty(batch, width)
     launch(
         _backward(x.dtype), steps, len(past), batch, width, x, past, delays, g, grad_x, grad_past,
         grad_delays, pieces=batch,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from izhi.compiled import inlined
 from izhi.errors import ShapeError
+from izhi.kernels.cpu import arena
 from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
@@ -102,9 +103,9 @@ def bin_events(
         )
     features = polarities * -(-height // pool) * -(-width // pool)
     if counted:
-        out = torch.zeros(steps, batch, features)
+        out = arena.empty(steps, batch, features).zero_()
     else:
-        out = torch.zeros(batch, -(-steps // WORD), features, dtype=torch.int32)
+        out = arena.empty(batch, -(-steps // WORD), features, dtype=torch.int32).zero_()
     launch(
         _binning(counted), steps, batch, len(times), features, height, width, pool, times, units,
         offsets, per_microsecond, shifts, keys, torch.tensor([dropped], dtype=torch.float64), out,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from izhi.compiled import inlined
+from izhi.kernels.cpu import arena
 from izhi.kernels.cpu.matrix_unit import (
     INTERLEAVED,
     TILE_BYTES,
@@ -411,7 +412,7 @@ def _blocks(g: Tensor, size: int) -> Tensor:
 def gathered(weight: Tensor, size: int) -> Tensor:
     """Weights (O, I) in float32 as kernels gather them: bfloat16 (⌈O/size⌉, I + 1, size), a row of zeros the last."""
     outputs, inputs = weight.shape
-    rows = torch.empty(-(-outputs // size), inputs + 1, size, dtype=torch.bfloat16)
+    rows = arena.empty(-(-outputs // size), inputs + 1, size, dtype=torch.bfloat16)
     launch(_gathered(size), outputs, inputs, len(rows), weight.contiguous(), rows, pieces=-(-inputs // TILE_ROWS))
     return rows
 
@@ -419,7 +420,7 @@ def gathered(weight: Tensor, size: int) -> Tensor:
 def turned(made: Tensor, outputs: int) -> Tensor:
     """The sum over parts of gradients of weights in blocks, (parts, ⌈O/64⌉, I, 64) → (O, I)."""
     parts, blocks, inputs, _ = made.shape
-    out = torch.empty(outputs, inputs)
+    out = arena.empty(outputs, inputs)
     launch(_turned(), outputs, inputs, blocks, parts, made, out, pieces=-(-outputs // TILE_ROWS))
     return out
 
@@ -429,7 +430,7 @@ def product(events: Events, weight: Tensor) -> Tensor:
     (batch, chunks, inputs), outputs = events.words.shape, len(weight)
     size = SMALL_OUTPUT if outputs <= SMALL_OUTPUT else OUTPUT_BLOCK
     blocks, rows = -(-outputs // size), gathered(weight, size)
-    out = torch.empty(events.steps, batch, blocks, size, dtype=torch.bfloat16)
+    out = arena.empty(events.steps, batch, blocks, size, dtype=torch.bfloat16)
     launch(_product(size), events.steps, batch, chunks, inputs, *events[1:4], blocks, rows, out, pieces=batch)
     found = out.flatten(2)
     return found if found.shape[2] == outputs else found[..., :outputs].contiguous()
@@ -439,7 +440,7 @@ def weight_gradient(events: Events, g: Tensor) -> Tensor:
     """gᵀ·spikes in float32: spikes (T, B, I), g (T, B, O) in bfloat16 → (O, I)."""
     (batch, chunks, inputs), outputs = events.words.shape, g.shape[-1]
     if outputs <= SMALL_OUTPUT:
-        narrow = torch.empty(inputs, SMALL_OUTPUT)
+        narrow = arena.empty(inputs, SMALL_OUTPUT)
         launch(
             _narrow_gradient(), events.steps, batch, chunks, inputs, events.words, _blocks(g, SMALL_OUTPUT), narrow,
             pieces=-(-inputs // (3 * TILE_ROWS)),
@@ -447,7 +448,7 @@ def weight_gradient(events: Events, g: Tensor) -> Tensor:
         return narrow.t()[:outputs].contiguous()
     arriving = _blocks(g, OUTPUT_BLOCK)
     blocks = arriving.shape[2]
-    made = torch.empty(1, blocks, inputs, OUTPUT_BLOCK)
+    made = arena.empty(1, blocks, inputs, OUTPUT_BLOCK)
     parts = -(-torch.get_num_threads() // blocks)
     launch(
         _gradient(), events.steps, batch, chunks, inputs, *events[1:4], blocks, parts, arriving, made,

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from izhi.compiled import inlined
+from izhi.kernels.cpu import arena
 from izhi.kernels.cpu.bits import number_of_bits, transpose_words, turn_over
 from izhi.kernels.cpu.matrix_unit import TILE_ROWS, transpose_floats
 from izhi.kernels.cpu.parallel import (
@@ -99,7 +100,9 @@ def listed(words: Tensor, steps: int) -> Events:
     totals = torch.empty(batch, 2, dtype=torch.int64)
     room = -(-inputs // WORD) * WORD
     # Tiles may begin at any of the words and are read whole.
-    gathered = words.new_empty(batch * chunks * room + WORD)[: batch * chunks * room].view(batch, chunks, room)
+    gathered = arena.empty(batch * chunks * room + WORD, dtype=words.dtype)[: batch * chunks * room].view(
+        batch, chunks, room
+    )
     launch(_listed(), batch, chunks, inputs, words, places, counts, totals, gathered, steps, pieces=batch)
     spikes, visits = totals.numpy().sum(0).tolist()
     return Events(words, places, counts, gathered, steps, Totals(spikes, visits, int(counts.numpy().sum())))
@@ -328,7 +331,7 @@ def rows_of(weight: Tensor) -> Tensor:
     outputs, inputs = weight.shape
     if outputs <= SMALL_OUTPUT:
         return _blocks(weight.float().t(), SMALL_OUTPUT).transpose(0, 1).contiguous()
-    rows = torch.empty(-(-outputs // OUTPUT_BLOCK), inputs, OUTPUT_BLOCK)
+    rows = arena.empty(-(-outputs // OUTPUT_BLOCK), inputs, OUTPUT_BLOCK)
     pieces = -(-inputs // TILE_ROWS)
     launch(_rows(), outputs, inputs, len(rows), weight.float().contiguous(), rows, pieces=pieces)
     return rows
@@ -338,7 +341,7 @@ def product(events: Events, weight: Tensor) -> Tensor:
     """Spikes·weightᵀ in float32: spikes (T, B, I), weight (O, I) → (T, B, O)."""
     rows, (batch, chunks, _) = rows_of(weight), events.words.shape
     blocks, inputs, size = rows.shape
-    out = torch.empty(events.steps, batch, blocks, size)
+    out = arena.empty(events.steps, batch, blocks, size)
     kernel = _product_of_few() if size == SMALL_OUTPUT and fire_often(events, SMALL_OUTPUT) else _product(size)
     launch(kernel, events.steps, batch, chunks, inputs, *events[1:4], blocks, rows, out, pieces=batch)
     return out.flatten(2)[..., : len(weight)].contiguous()
@@ -350,7 +353,7 @@ def weight_gradient(events: Events, g: Tensor) -> Tensor:
     size = SMALL_OUTPUT if outputs <= SMALL_OUTPUT else OUTPUT_BLOCK
     arriving = _blocks(g, size).contiguous()
     blocks = arriving.shape[2]
-    out = torch.empty(blocks, inputs, size)
+    out = arena.empty(blocks, inputs, size)
     parts = -(-torch.get_num_threads() // blocks)
     tabled = fire_often(events, size)
     launch(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from izhi.kernels.cpu import arena
 from izhi.kernels.cpu.parallel import Kernel, array, compile_kernel, four_numbers, launch, number, share
 from izhi.kernels.cpu.scalars import codec, f32
 
@@ -93,7 +94,7 @@ def forward(x: Tensor, kind: Kind, kernel: tuple[int, int]) -> tuple[Tensor, Ten
     """Planes (N, H, W), pooled: (N, ⌊H/down⌋, ⌊W/across⌋); and where in its window the largest was, in uint8."""
     planes, height, width = x.shape
     rows, columns = height // kernel[0], width // kernel[1]
-    out = x.new_empty(planes, rows, columns)
+    out = arena.empty(planes, rows, columns, dtype=x.dtype)
     place = torch.empty(out.shape if kind == "max" else 0, dtype=torch.uint8)
     launch(_forward(kind, kernel, x.dtype), planes, height, width, rows, columns, x, out, place, pieces=planes)
     return out, place
@@ -102,6 +103,6 @@ def forward(x: Tensor, kind: Kind, kernel: tuple[int, int]) -> tuple[Tensor, Ten
 def backward(grad: Tensor, place: Tensor, kind: Kind, kernel: tuple[int, int], shape: torch.Size) -> Tensor:
     """The gradient of planes of that shape from that of what they were pooled to."""
     planes, height, width = shape
-    found, kernel_of = grad.new_empty(shape), _backward(kind, kernel, grad.dtype)
+    found, kernel_of = arena.empty(*shape, dtype=grad.dtype), _backward(kind, kernel, grad.dtype)
     launch(kernel_of, planes, height, width, *grad.shape[1:], grad, place, found, pieces=planes)
     return found

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from izhi.compiled import inlined
+from izhi.kernels.cpu import arena
 from izhi.kernels.cpu.bits import word_of
 from izhi.kernels.cpu.parallel import (
     Kernel,
@@ -141,9 +142,9 @@ def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype | None) -> Te
     """
     batch, width = values.shape
     if dtype is None:
-        out = torch.empty(batch, -(-steps // WORD), width, dtype=torch.int32)
+        out = arena.empty(batch, -(-steps // WORD), width, dtype=torch.int32)
     else:
-        out = torch.empty(steps, batch, width, dtype=dtype)
+        out = arena.empty(steps, batch, width, dtype=dtype)
     mixed = torch.from_numpy(np.random.SeedSequence(seed).generate_state(2, np.uint32).view(np.int32))
     kernel, pieces = (_rate_bits(), batch) if dtype is None else (_rate(dtype), steps * batch)
     launch(kernel, steps, batch, width, values.float().contiguous(), mixed, out, pieces=pieces)

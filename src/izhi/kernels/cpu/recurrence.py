@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from izhi.kernels.cpu import arena
 from izhi.kernels.cpu.events import rows_of
 from izhi.kernels.cpu.lane import lane_functions
 from izhi.kernels.cpu.lanes import feed_back, feed_back_by_unit, multiply_factors, spread
@@ -349,9 +350,9 @@ def forward(
     Spikes and last state are written ``into`` tensors that are there, or new ones.
     """
     steps, lanes = call.current.shape
-    spikes, last = into or (torch.empty_like(call.current), torch.empty_like(state))
+    spikes, last = into or (arena.empty_like(call.current), arena.empty_like(state))
     parts = -(-steps // keep_every) if keep_every else 0
-    kept = torch.empty(parts, plan.states, lanes)
+    kept = arena.empty(parts, plan.states, lanes)
     own = _Forward(state, spikes, kept, last, BLOCK)
     launch(_forward(plan, False), *_arguments(call, keep_every), *own, pieces=_pieces(call))
     return spikes, kept, last
@@ -372,9 +373,9 @@ def _forward_fed_back(
         feedback: R, (N, N).
     """
     (steps, lanes), neurons = call.current.shape, len(feedback)
-    spikes, arriving, last = torch.empty_like(call.current), torch.empty_like(call.current), torch.empty_like(state)
+    spikes, arriving, last = arena.empty_like(call.current), arena.empty_like(call.current), arena.empty_like(state)
     keep_every = KEEP_EVERY if keep else 0
-    kept = torch.empty(-(-steps // KEEP_EVERY) if keep else 0, plan.states, lanes)
+    kept = arena.empty(-(-steps // KEEP_EVERY) if keep else 0, plan.states, lanes)
     if plan.dtype == torch.bfloat16:
         rows, most, room = matrix_tiles(feedback.t()), _whole_samples(lanes, neurons, SAMPLES_OF_UNIT), 32 * 32
     else:
@@ -414,10 +415,10 @@ def _gradients(
     feedback: torch.Tensor | None,
 ) -> Gradients:  # fmt: skip
     lanes = call.current.shape[1]
-    grad_x, grad_first = torch.empty_like(call.current), torch.empty_like(grad_last)
-    grad_y = torch.empty_like(call.conductance) if plan.coupled else None
-    grad_bias = torch.empty(lanes) if plan.biased else None
-    grad_p = torch.empty(len(plan.summed), lanes) if plan.summed else None
+    grad_x, grad_first = arena.empty_like(call.current), arena.empty_like(grad_last)
+    grad_y = arena.empty_like(call.conductance) if plan.coupled else None
+    grad_bias = arena.empty(lanes) if plan.biased else None
+    grad_p = arena.empty(len(plan.summed), lanes) if plan.summed else None
     own = _Backward(
         kept, grad_spikes, grad_last, grad_x, 0 if grad_y is None else grad_y, grad_first,
         0 if grad_bias is None else grad_bias, 0 if grad_p is None else grad_p, BLOCK,

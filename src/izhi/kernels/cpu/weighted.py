@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from izhi.compiled import inlined
+from izhi.kernels.cpu import arena
 from izhi.kernels.cpu.event_tiles import (
     TOGETHER,
     add_products,
@@ -513,10 +514,10 @@ def forward(plan: Plan, call: LayerCall, state: Tensor, keep: bool) -> tuple[Ten
     (batch, chunks, _), blocks = events.words.shape, -(-neurons // OUTPUT_BLOCK)
     rows = rows_of(call.weight) if plan.dtype == torch.float32 else gathered(call.weight, OUTPUT_BLOCK)
     threads = torch.get_num_threads()
-    fired, last = torch.empty(batch, chunks, neurons, dtype=torch.int32), torch.empty_like(state)
+    fired, last = arena.empty(batch, chunks, neurons, dtype=torch.int32), arena.empty_like(state)
     sizes = (batch, blocks, events.steps, OUTPUT_BLOCK) if keep else (threads, 1, WORD, OUTPUT_BLOCK)
-    currents = torch.empty(sizes, dtype=plan.dtype)
-    kept = torch.empty(batch if keep else 0, blocks, chunks, plan.states, OUTPUT_BLOCK)
+    currents = arena.empty(*sizes, dtype=plan.dtype)
+    kept = arena.empty(batch if keep else 0, blocks, chunks, plan.states, OUTPUT_BLOCK)
     own = _LayerForward(rows, state, last, fired, threads)
     launch(_forward(plan, keep), *_arguments(call, currents, kept), *own, pieces=batch)
     return fired, currents, kept, last
@@ -530,11 +531,11 @@ def backward(
     events, (neurons, inputs) = call.events, call.weight.shape
     batch, blocks, steps, _ = currents.shape
     chunks, parts = kept.shape[2], -(-PIECES // blocks)
-    grad_first = torch.empty(plan.states, batch * neurons) if wants_first else None
-    grad_bias = torch.empty(parts, blocks, OUTPUT_BLOCK)
-    grad_p = torch.empty(parts, blocks, len(plan.summed), OUTPUT_BLOCK)
-    grad_weight = torch.empty(parts, blocks, inputs, OUTPUT_BLOCK)
-    grad_currents = torch.empty(batch if needs_input_grad else 0, steps, blocks, OUTPUT_BLOCK, dtype=plan.dtype)
+    grad_first = arena.empty(plan.states, batch * neurons) if wants_first else None
+    grad_bias = arena.empty(parts, blocks, OUTPUT_BLOCK)
+    grad_p = arena.empty(parts, blocks, len(plan.summed), OUTPUT_BLOCK)
+    grad_weight = arena.empty(parts, blocks, inputs, OUTPUT_BLOCK)
+    grad_currents = arena.empty(batch if needs_input_grad else 0, steps, blocks, OUTPUT_BLOCK, dtype=plan.dtype)
     factored, tabled = (
         isinstance(grad_spikes, LowRankGradient),
         plan.dtype == torch.float32 and fire_often(events, OUTPUT_BLOCK),
