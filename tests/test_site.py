@@ -11,6 +11,7 @@ import benchmark_tables
 import data_at_hand
 import gallery
 import generated
+import generated_part
 import nbformat
 import paper_figures
 import plain_docstrings
@@ -95,6 +96,23 @@ def test_a_figure_for_papers_is_drawn_by_its_command(tmp_path):
     with pytest.raises(RuntimeError, match="failed, expected"):
         paper_figures.draw(ranks, tmp_path / "ranks.doc")
     assert Path.cwd() == before
+
+
+def test_a_page_without_the_comment_that_a_program_replaces_is_an_error():
+    class App:
+        def connect(self, event, read):
+            assert event == "source-read"
+            self.read = read
+
+    app = App()
+    generated_part.insert(app, "docs/page", "<!-- here -->", lambda: "made")
+    source = ["before <!-- here --> after"]
+    app.read(app, "docs/other", source)
+    assert source == ["before <!-- here --> after"]
+    app.read(app, "docs/page", source)
+    assert source == ["before made after"]
+    with pytest.raises(ValueError, match="docs/page has no <!-- here -->"):
+        app.read(app, "docs/page", ["nothing"])
 
 
 def test_bibtex_has_what_the_citation_says():

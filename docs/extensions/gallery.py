@@ -79,6 +79,9 @@ def section(card: zoo.Card, sample: int) -> str:
 
 {card.about[:1].upper()}{card.about[1:]}.
 
+    izhi zoo run {card.name} --sample {sample}
+    izhi zoo evaluate {card.name}
+
 <div class="network">
 <div>
 
@@ -86,9 +89,6 @@ def section(card: zoo.Card, sample: int) -> str:
 
 </div>
 <div>
-
-    izhi zoo run {card.name} --sample {sample}
-    izhi zoo evaluate {card.name}
 
 | | |
 |---|---|

@@ -216,11 +216,10 @@ def read_results(path: Path) -> tuple[list[ContenderMeasurement], Results]:
     try:
         content: Results = json.loads(text)
         rows = [ContenderMeasurement(**{**row, "work": Work(**row["work"])}) for row in content["comparison"]]
-        machine, _, _ = content["machine"], content["rounds"], content["repeats"]
-        if not {"processor", "threads", "features", "python", "versions"} <= machine.keys():
-            raise KeyError("machine")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise RunFolderError(f"{path} is no result of izhi bench: {error}; write one by izhi bench --json") from None
+    for missing in {"machine", "rounds", "repeats"} - content.keys():
+        raise RunFolderError(f"{path} has no {missing}, expected a result of izhi bench --json")
     return rows, content
 
 
