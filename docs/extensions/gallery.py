@@ -59,8 +59,8 @@ def facts(card: zoo.Card) -> dict[str, str]:
     layers = f"{len(card.layers)} layer{'s' * (len(card.layers) > 1)}"
     cycles = "" if card.cycles is None else f", {card.cycles:,} clock cycles"
     return {
-        "float": f"{percent(card.accuracies)} % ({seeds})",
-        "integers": f"{100 * card.integer_accuracy:.2f} % (seed {card.seeds[0]}; {card.weight_bits}-bit weights,"
+        "accuracy, float": f"{percent(card.accuracies)} % ({seeds})",
+        "accuracy, integers": f"{100 * card.integer_accuracy:.2f} % (seed {card.seeds[0]}; {card.weight_bits}-bit weights,"
         f" {card.state_bits}-bit states; {size / 1000:,.0f} kB)",
         "network": f"{sum(card.layers):,} neurons in {layers}, {card.parameters:,} parameters",
         "a sample": f"{card.steps:,} time steps, {card.spikes:,.0f} spikes{cycles}",

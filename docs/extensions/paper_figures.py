@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import generated_part
 import yaml
@@ -93,16 +92,18 @@ FIGURES = (
 def draw(figure: PaperFigure, path: Path) -> None:
     """Run the command of a figure in this process; RuntimeError if it fails."""
     program, *words = (str(path.resolve()) if word == "OUT" else word for word in shlex.split(figure.command))
-    before = Path.cwd()
+    before, arguments = Path.cwd(), sys.argv
     os.chdir(ROOT)
+    sys.argv = words
     try:
-        with contextlib.redirect_stdout(io.StringIO()), mock.patch.object(sys, "argv", words):
+        with contextlib.redirect_stdout(io.StringIO()):
             if program == "python":
                 runpy.run_path(words[0], run_name="__main__")
             elif cli.main(words):
                 raise RuntimeError(f"{figure.command} failed, expected {path}")
     finally:
         os.chdir(before)
+        sys.argv = arguments
 
 
 def draw_all(folder: Path) -> None:
