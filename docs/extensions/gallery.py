@@ -60,8 +60,8 @@ def facts(card: zoo.Card) -> dict[str, str]:
     cycles = "" if card.cycles is None else f", {card.cycles:,} clock cycles"
     return {
         "accuracy, float": f"{percent(card.accuracies)} % ({seeds})",
-        "accuracy, integers": f"{100 * card.integer_accuracy:.2f} % (seed {card.seeds[0]}; {card.weight_bits}-bit weights,"
-        f" {card.state_bits}-bit states; {size / 1000:,.0f} kB)",
+        "accuracy, integers": f"{100 * card.integer_accuracy:.2f} % (seed {card.seeds[0]}; {card.weight_bits}-bit"
+        f" weights, {card.state_bits}-bit states; {size / 1000:,.0f} kB)",
         "network": f"{sum(card.layers):,} neurons in {layers}, {card.parameters:,} parameters",
         "a sample": f"{card.steps:,} time steps, {card.spikes:,.0f} spikes{cycles}",
         "its energy, an estimate": energies(card),
