@@ -78,7 +78,8 @@ FIGURES = (
         "temporal-ranks",
         "Mean ranks of test accuracy of twelve variants over twelve temporal tasks; bars join variants that do not"
         " differ by Nemenyi's critical difference.",
-        "izhi redraw docs/results/temporal --figure ranks --out OUT", "results/temporal.md",
+        'izhi redraw docs/results/temporal --figure ranks --title "mean rank of test accuracy, 12 tasks" --out OUT',
+        "results/temporal.md",
     ),
     PaperFigure(
         "training-step",
