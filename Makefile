@@ -7,6 +7,7 @@
 # make docs: set up .venv, then build the site of the documentation into build/docs, with no warning; notebooks are
 #            executed where their data are at hand (izhi data fetch mnist), and their outputs kept in build/notebooks:
 #            remove that folder to execute them again
+# make figures: draw the figures that a paper can take into build/figures, as SVG and PDF
 # make results: every comparison and study of docs/results once more, into build/results; many hours, and what was
 #            stopped goes on by the same command (ONLY=temporal,neurons for some pages)
 # make zoo: train the networks of the zoo once more, and write their files and cards; hours, resumed by the same command
@@ -22,7 +23,7 @@ OLDEST := .venv-oldest
 DIST := .venv-dist
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint docs results zoo bench dist clean
+.PHONY: demo test test-all lint docs figures results zoo bench dist clean
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "izhi needs Python 3.10 or newer; try make PYTHON=python3.11")'
@@ -79,6 +80,9 @@ test-all: lint $(PYNQ)/installed $(NIR)/installed $(OLDEST)/installed
 docs: $(VENV)/installed-tests
 	$(BIN)/sphinx-build -q -W --keep-going -E -b html -c docs . build/docs
 	@echo "site: build/docs/index.html"
+
+figures: $(VENV)/installed-tests
+	$(BIN)/python docs/extensions/paper_figures.py build/figures
 
 # One thread, with which the numbers of a study are said to be repeated.
 results: $(VENV)/installed

@@ -28,8 +28,11 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "benchmark_tables",
     "data_at_hand",
+    "gallery",
     "generated",
+    "paper_figures",
     "plain_docstrings",
 ]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
@@ -58,6 +61,8 @@ html_title = "Izhi"
 html_extra_path = ["redirect"]
 # The second has the script that calls a network in a browser.
 html_static_path = ["_static", "../src/izhi/hardware/c/web"]
+html_css_files = ["site.css"]
+html_sidebars = {root_doc: []}
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
@@ -65,7 +70,7 @@ html_theme_options = {
     "show_prev_next": True,
     "show_toc_level": 2,
     "navigation_with_keys": False,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], root_doc: []},
     "footer_start": ["copyright"],
     "footer_end": [],
 }

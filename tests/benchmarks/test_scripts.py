@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ TESTED = (
     "event_orders_figure",
     "explorer",
     "full_size",
+    "home_figures",
     "house",
     "mutants",
     "other_libraries",
@@ -31,6 +33,7 @@ TESTED = (
     "results",
     "snntorch_loop",
     "snntorch_tutorials",
+    "speed_figure",
     "state_quant",
     "turns",
     "zoo",
@@ -132,6 +135,28 @@ def test_brf(real_data):
 def test_event_orders_figure(tmp_path):
     run("event_orders_figure", tmp_path / "orders.png")
     assert (tmp_path / "orders.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_home_figures(tmp_path):
+    """Both are well formed and say in words what they show; the page has what the script draws."""
+    run("home_figures", tmp_path)
+    for name in ("home-digit.svg", "home-patterns.svg"):
+        drawn, kept = ((folder / name).read_text() for folder in (tmp_path, SCRIPTS.parent / "docs"))
+        root = ElementTree.fromstring(drawn)
+        assert root.get("aria-label")
+        assert root.get("role") == "img"
+        assert len(drawn) < 50_000
+        words = [[x.text for x in ElementTree.fromstring(text).iter("{http://www.w3.org/2000/svg}text")]
+                 for text in (drawn, kept)]  # fmt: skip
+        assert words[0] == words[1]
+
+
+@pytest.mark.slow
+def test_speed_figure(tmp_path):
+    results = SCRIPTS.parent / "docs" / "results" / "benchmarks" / "amd-epyc-2-threads.json"
+    run("speed_figure", results, tmp_path / "speed.pdf")
+    assert (tmp_path / "speed.pdf").read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -156,7 +156,7 @@ def draw_raster(axes: Axes, spikes: NDArray[np.float64], title: str = "", of: st
         condensed(spikes).T, aspect="auto", cmap="Greys", origin="lower", interpolation="nearest", vmin=0,
         extent=(0.5, steps + 0.5, -0.5, neurons - 0.5),
     )  # fmt: skip
-    axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True) if neurons > 1 else FixedLocator([0]))
     axes.set_ylabel(of)
     axes.set_title(title, fontsize=9)
 

@@ -4,15 +4,17 @@ import importlib.util
 import json
 import math
 import re
+from dataclasses import asdict
 
 import pytest
 import torch
 
 from izhi import cli
+from izhi.errors import RunFolderError
 from izhi.experiments import benchmark
 from izhi.experiments.benchmark.ours import OURS
 from izhi.experiments.benchmark.peers import PEERS
-from izhi.experiments.benchmark.runner import growth_figure, ratio_figure
+from izhi.experiments.benchmark.runner import growth_figure, ratio_figure, read_results
 from izhi.experiments.benchmark.work import Work
 
 
@@ -114,6 +116,19 @@ def test_bad_input(options, message, tmp_path, capsys):
     assert message in error
     assert error.count("\n") == 1
     assert not out.exists()
+
+
+def test_results_are_read_as_they_were_written(tmp_path):
+    row = benchmark.ContenderMeasurement("a", Work(steps=3), train=[1.0, 2.0], infer=[0.5], peak_bytes=[7])
+    content = {"machine": {"threads": 1}, "rounds": 2, "repeats": 1, "comparison": [asdict(row)]}
+    path = tmp_path / "bench.json"
+    path.write_text(json.dumps(content))
+    assert read_results(path) == ([row], content)
+    for damaged in ("{", "[]", "{}", '{"comparison": [{"name": "a", "work": {"depth": 3}}]}',
+                    '{"comparison": [], "rounds": 1, "repeats": 1}'):  # fmt: skip
+        path.write_text(damaged)
+        with pytest.raises(RunFolderError, match=r"bench\.json (is no result|has no machine)"):
+            read_results(path)
 
 
 def test_ratios_are_medians_of_rounds():

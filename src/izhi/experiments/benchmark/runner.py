@@ -22,14 +22,14 @@ from typing import Any, TypeAlias, cast
 import torch
 from matplotlib.figure import Figure
 
-from izhi.errors import SettingError, unknown
+from izhi.errors import RunFolderError, SettingError, unknown
 from izhi.experiments import plots
 from izhi.experiments.benchmark import figures, ours, peers
 from izhi.experiments.benchmark.ours import OURS
 from izhi.experiments.benchmark.peers import PEERS
 from izhi.experiments.benchmark.work import Work
 from izhi.experiments.tables import markdown
-from izhi.files import make_folder, write_bytes
+from izhi.files import make_folder, reading, write_bytes
 from izhi.training.fabric import fast_precision
 
 #: What JSON holds of measurements.
@@ -202,6 +202,25 @@ def benchmark(
 
 def _write(folder: Path, content: Results) -> None:
     write_bytes(folder / "bench.json", (json.dumps(content, indent=2) + "\n").encode())
+
+
+def read_results(path: Path) -> tuple[list[ContenderMeasurement], Results]:
+    """The comparison of a bench.json, and all that the file holds.
+
+    Raises:
+        FileError: if it cannot be read.
+        RunFolderError: if it is no result of ``izhi bench``.
+    """
+    with reading(path):
+        text = path.read_text(encoding="utf-8")
+    try:
+        content: Results = json.loads(text)
+        rows = [ContenderMeasurement(**{**row, "work": Work(**row["work"])}) for row in content["comparison"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunFolderError(f"{path} is no result of izhi bench: {error}; write one by izhi bench --json") from None
+    for missing in {"machine", "rounds", "repeats"} - content.keys():
+        raise RunFolderError(f"{path} has no {missing}, expected a result of izhi bench --json")
+    return rows, content
 
 
 def _base(rows: Sequence[ContenderMeasurement], work: Work) -> ContenderMeasurement | None:
