@@ -9,7 +9,7 @@ pytest.importorskip("bokeh")
 
 from izhi import PRESETS, zoo
 from izhi.experiments.sample_trace import SampleTrace
-from izhi.explorer import devices, neuron, runs
+from izhi.explorer import devices, figures, runs
 from izhi.hardware.devices import own_samples
 
 
@@ -60,7 +60,7 @@ def test_the_class_of_a_sample_is_that_of_its_last_step():
 
 
 def test_the_plane_has_both_nullclines_and_the_state():
-    plane = neuron._Plane("plane", in_mv=True)
+    plane = figures.PhasePlane("plane", in_mv=True)
     labels = [item.label.value for item in plane.figure.legend[0].items]
     assert labels == ["v' = 0", "u' = 0", "state"]
     p = PRESETS["RS"]
