@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from izhi import cli
+from izhi.hardware.c import webassembly
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 TESTED = (
@@ -19,6 +20,7 @@ TESTED = (
     "brf",
     "defaults",
     "event_orders_figure",
+    "drawing",
     "explorer",
     "full_size",
     "house",
@@ -55,6 +57,18 @@ def test_there_is_a_test_for_each():
 def test_explorer():
     said = run("explorer", "--moves", 2)
     assert len(re.findall(r"^\S+ +median +[\d.]+ ms.* of 2$", said, re.M)) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium is installed")
+@pytest.mark.skipif(not webassembly.compiler(), reason="no C compiler for WebAssembly is installed")
+def test_drawing():
+    said = run("drawing", "speed")
+    found = re.findall(
+        r"^784-(\d+)-10: .* lif (\d+) µs, izhikevich (\d+) µs;.* ([\d.]+) ms; [\d.]+ frames a second", said, re.M
+    )
+    assert [hidden for hidden, *_ in found] == ["128", "512"]
+    assert float(found[1][-1]) < 1000 / 60, "a step of both and its pictures fit in a frame of 60 a second"
 
 
 @pytest.mark.slow

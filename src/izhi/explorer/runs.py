@@ -48,7 +48,7 @@ class RunsPage:
         self.runs: list[ListedRun] = []
         self.filter = TextInput(
             name="filter", title="only runs of these settings, such as dataset=mnist,neuron=normalized",
-            sizing_mode="stretch_width", stylesheets=[widgets.WRAPPED],
+            sizing_mode="stretch_width",
         )  # fmt: skip
         self.refresh = Button(name="refresh", label="read the folder again")
         self.found = ColumnDataSource({name: [] for name in listing.HEADINGS}, name="runs")

@@ -69,7 +69,7 @@ def fill(document: Document, folder: Path, own: NeuronModel | None = None) -> No
     document.template_variables.update(tabs=_TABS, neurons=list(neurons.panels.values()), presets=neurons.presets)
     pages = {"Runs": RunsPage(document, folder).view, "Devices": DevicesPage(document, folder).view}
     for name, view in pages.items():
-        view.update(name=name, styles={"min-width": "0"})  # a grid's parts else grow with figures
+        view.update(name=name, styles={"min-width": "0", "max-width": "100%"})  # a grid's parts else grow with figures
     with document.models.freeze():  # else Bokeh counts all models again after each root
         for root in (switch.is_dark, *neurons.roots, *pages.values()):
             document.add_root(root)

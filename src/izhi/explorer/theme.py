@@ -20,6 +20,7 @@ CONTROLS = """
   --odd: var(--pst-color-surface); --special: var(--pst-color-surface); --selected: var(--explorer-selected);
   color: var(--pst-color-text-base); min-width: 0;
 }
+label, .bk-btn { white-space: normal; }
 .bk-input, .bk-btn-default { background-color: var(--pst-color-background); color: var(--pst-color-text-base); }
 .bk-btn-default { border-color: var(--pst-color-border); }
 .bk-input option { background: var(--pst-color-background); }

@@ -32,9 +32,6 @@ pre { background: var(--pst-color-surface); padding: 8px; overflow-x: auto; marg
 #: Of figures: their colours are those of light pages.
 _BRIGHTER = "@media (prefers-color-scheme: dark) { .bk-Canvas { filter: brightness(1.35); } }"
 
-#: Of controls with a long label, which breaks on a narrow screen.
-WRAPPED = "label, .bk-btn { white-space: normal; }"
-
 
 def chart(x: str, y: str, *, height: int = 190, title: str = "", **others: Any) -> Any:
     """A figure with these labels that is as wide as its container."""

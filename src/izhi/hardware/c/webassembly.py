@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -77,7 +78,11 @@ def description(artifact: IntegerArtifact) -> dict[str, Any]:
     """
     network, (inputs, scores) = artifact.network, golden_samples(artifact)
     bits = 1 if inputs.max(initial=0) <= 1 else 8
-    data = np.packbits(inputs.reshape(len(scores), -1), axis=1, bitorder="little") if bits == 1 else inputs
+    data = (
+        np.packbits(inputs.reshape(len(scores), math.prod(inputs.shape[1:])), axis=1, bitorder="little")
+        if bits == 1
+        else inputs
+    )
     return {
         "inputs": network.inputs, "steps": artifact.steps, "classes": list(artifact.classes),
         "layers": [

@@ -55,7 +55,7 @@ class Reader {
   reset() {
     this.network.reset();
     this.counts = new Uint32Array(this.network.layers[0].neurons);
-    [this.right, this.known] = [0, 0];
+    [this.right, this.known, this.hasInput] = [0, 0, false];
   }
 
   /* Draw the states of these neurons of the first layer. */
@@ -71,6 +71,7 @@ class Reader {
   step(input, isLast, label, ink) {
     const { network } = this;
     network.step(input);
+    this.hasInput ||= input.some((x) => x);
     this.rasters.forEach((raster, k) => raster.push(network.spikes(k), ink));
     const fired = network.spikes(0);
     fired.forEach((one, k) => (this.counts[k] += one));
@@ -80,7 +81,7 @@ class Reader {
     );
     if (!isLast && !this.answersEachStep) return;
     this.scores = network.scores.map(Number);
-    this.answer = input.some((x) => x) || this.answersEachStep ? network.classes[network.answer] : null;
+    this.answer = this.hasInput ? network.classes[network.answer] : null;
     if (label !== undefined) {
       this.known++;
       this.right += label === this.answer;

@@ -12,12 +12,17 @@ export function fitted(canvas) {
   return ink;
 }
 
+const known = new Map(); // colours → red, green and blue
+
 /* Red, green and blue of a colour of CSS. */
 export function rgb(colour) {
-  const pen = new OffscreenCanvas(1, 1).getContext("2d");
-  pen.fillStyle = colour.trim();
-  pen.fillRect(0, 0, 1, 1);
-  return [...pen.getImageData(0, 0, 1, 1).data.subarray(0, 3)];
+  if (!known.has(colour)) {
+    const pen = new OffscreenCanvas(1, 1).getContext("2d");
+    pen.fillStyle = colour.trim();
+    pen.fillRect(0, 0, 1, 1);
+    known.set(colour, [...pen.getImageData(0, 0, 1, 1).data.subarray(0, 3)]);
+  }
+  return known.get(colour);
 }
 
 /* Values of neurons, or inputs, over the last time steps: a row each, the newest step on the right. */
@@ -34,8 +39,9 @@ export class Raster {
     const { data } = this.image;
     data.copyWithin(0, 4); // one pixel to the left
     for (let row = 0; row < this.rows; row++) {
-      const alpha = Math.min(255, (255 * values[row]) / this.high);
-      data.set([red, green, blue, alpha], 4 * (row * SHOWN + SHOWN - 1));
+      const at = 4 * (row * SHOWN + SHOWN - 1);
+      [data[at], data[at + 1], data[at + 2]] = [red, green, blue];
+      data[at + 3] = Math.min(255, (255 * values[row]) / this.high);
     }
   }
 
