@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from time import perf_counter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -120,10 +119,8 @@ class NeuronPanel:
         if document is not None:
             document.hold("combine")
         try:
-            started = perf_counter()
             spikes, python, command = self._run(float(self._shared.duration.value))
-            milliseconds = 1000 * (perf_counter() - started)
-            self.status.text = f"<b>{spikes} spike{'s' if spikes != 1 else ''}</b>, in {milliseconds:.1f} ms"
+            self.status.text = f"<b>{spikes} spike{'s' if spikes != 1 else ''}</b>"
             self.lines.text = "".join(f"<pre>{escape(x)}</pre>" for x in ("\n".join(python), shlex.join(command)))
         except IzhiError as error:
             self.status.text = widgets.mistake(error)

@@ -31,6 +31,7 @@ class Reader {
   constructor(name, network, answersEachStep) {
     Object.assign(this, { name, network, answersEachStep, answer: null, scores: [], right: 0, known: 0 });
     const sizes = [network.inputs, ...network.layers.map(({ neurons }) => neurons)];
+    if (sizes.at(-1) !== network.classes.length) sizes.push(network.classes.length); // of a readout that does not fire
     this.answerBox = element("div", { class: "answer" }, "–");
     this.truth = element("p", { class: "truth" });
     this.bars = network.classes.map(() => element("i"));
@@ -230,6 +231,7 @@ async function open(name) {
   session = sessions[name];
   for (const one of chooser.children) one.setAttribute("aria-pressed", one.dataset.task === name);
   arrange();
+  status.textContent = "";
   session.show();
 }
 

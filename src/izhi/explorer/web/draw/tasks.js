@@ -11,7 +11,7 @@ export const TASKS = {
   },
   ecg: {
     title: "Heartbeats",
-    about: "An electrocardiogram, two leads as currents. Each step has a label: which wave of the beat it belongs to.",
+    about: "Two leads of an electrocardiogram as level crossings, up and down. Each step has a label: the wave of the beat that it is of.",
     networks: { Resonators: "ecg" },
     answersEachStep: true,
     stepsPerFrame: 2,
@@ -24,7 +24,7 @@ export const TASKS = {
   },
   "spoken-digits": {
     title: "Spoken digits",
-    about: "Bands of frequency, as events of a cochlea.",
+    about: "Sounds as events, a row for each band of frequencies.",
     networks: { Izhikevich: "spoken-digits" },
     stepsPerFrame: 0.25,
   },
