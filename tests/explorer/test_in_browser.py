@@ -106,7 +106,7 @@ def test_neurons(page):
     page.get_by_role("button", name="adlif").click()
     until(page, "() => Bokeh.documents[0].get_model_by_name('normalised-lines').text.includes('adlif')")
     assert status(page, "normalised") == 0
-    page.locator("select[name='normalised-order of events']").select_option("snntorch")
+    page.locator("select[name='normalised-order']").select_option("snntorch")
     until(page, "() => Bokeh.documents[0].get_model_by_name('normalised-lines').text.includes('snntorch')")
     duration = page.get_by_role("slider", name="duration (ms, or steps)")
     duration.focus()

@@ -24,6 +24,7 @@ from izhi.spec import ORDERS, PATTERNS, PRESETS, IzhikevichParameters, Resonator
 _CURRENTS = 61
 #: Name of the current's slider of a neuron whose other sliders are named by its model.
 _CURRENT = " I"
+#: Stimuli: a constant current, and that of a firing pattern.
 CONSTANT, OWN = "constant", "the pattern's"
 #: Title, low, high, step and first value of a slider.
 _Limits: TypeAlias = tuple[str, float, float, float, float]
@@ -61,12 +62,13 @@ _ABOUT: Mapping[str, str] = {
 class Shared:
     """What all neurons share: the duration of constant currents, the range of time, and the time of the play."""
 
-    duration: Any
-    time: Range1d
-    now: ColumnDataSource
+    duration: Any  #: slider of the duration, ms or steps
+    time: Range1d  #: range of every figure over time
+    now: ColumnDataSource  #: the time at which the page plays, which its script sets
 
 
 def slider(name: str, title: str, low: float, high: float, step: float, value: float) -> Any:
+    """A slider of the tab of neurons."""
     return Slider(
         name=name, title=title, start=low, end=high, step=step, value=value, format="0[.]0[0000]",
         sizing_mode="stretch_width", margin=(2, 5, 2, 5),
@@ -168,15 +170,15 @@ class IzhikevichPanel(NeuronPanel):
         self._amplitude = self.sliders["I"].value
         self.parameters = parameters
 
-        def select(title: str, options: list[str], **others: Any) -> Any:
+        def select(what: str, options: list[str], title: str = "", **others: Any) -> Any:
             return Select(
-                name=f"{name}-{title}", title=title, options=options, sizing_mode="stretch_width", margin=(2, 5, 2, 5),
-                **others,
+                name=f"{name}-{what}", title=title or what, options=options, sizing_mode="stretch_width",
+                margin=(2, 5, 2, 5), **others,
             )  # fmt: skip
 
         self.preset = select("preset", list(parameters), value=usual, visible=False)
         self.stimulus = select("stimulus", [CONSTANT], value=CONSTANT, visible=in_mv)
-        self.order = select("order of events", list(ORDERS), value="fpga-ip")
+        self.order = select("order", list(ORDERS), "order of events", value="fpga-ip")
         self.plane = PhasePlane(name, in_mv=in_mv)
         self.plane_figures = [self.plane.figure]
         self._prepare(in_mv)
