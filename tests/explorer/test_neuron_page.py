@@ -221,7 +221,9 @@ def test_a_neuron_of_the_users_own(model, tmp_path):
     panel = NeuronPage(model).panels[model.reference]
     panel.sliders[" I"].value = 0.3
     assert times(panel)
-    assert set(panel.traces.over_time.data) == {"time", "current", "v", *model.states[1:]}
+    assert set(panel.traces.over_time.data) == {
+        "time", "current", "v", *model.states[1:], "plane_x", "plane_y",
+    }  # fmt: skip
     for name, slider in panel.sliders.items():
         written, was = lines(panel), slider.value
         slider.value = min(was + 20 * slider.step, slider.end)

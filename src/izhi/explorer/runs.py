@@ -136,20 +136,21 @@ def _curves(runs: Sequence[ListedRun], *, every: bool) -> Any:
     """Accuracy over epochs of the chosen runs, or of every one."""
     series = list[Series]()
     for run in runs:
+        if len(series) == _MOST_CURVES:
+            break
         with suppress(IzhiError):  # the list names the damage
             history = saved.history(run.path)
             if all("test_accuracy" in row for row in history):
                 accuracies = [100 * row["test_accuracy"] for row in history]
                 series.append(Series(run.name, [row["epoch"] for row in history], accuracies, style="bare"))
     if not series:
-        none = "None of these runs has accuracies of every epoch." if runs else (
-            "There is no run yet. <code>izhi train --out runs/first</code> makes one; then read the folder again."
-        )  # fmt: skip
-        return widgets.text("", f"<p>{none}</p>")
-    title = f"the first {_MOST_CURVES} of {len(series)} runs" if len(series) > _MOST_CURVES else (
-        "all runs; choose some below to compare them" if every else "the chosen runs"
-    )  # fmt: skip
-    drawn = charts.drawn(Chart("accuracy", "epoch", "test accuracy (%)", series[:_MOST_CURVES]), title)
+        none = "None of these runs has accuracies of every epoch."
+        first = "There is no finished run. <code>izhi train</code> makes one; then read the folder again."
+        return widgets.text("", f"<p>{none if runs else first}</p>")
+    title = "all runs; choose some below to compare them" if every else "the chosen runs"
+    if len(runs) > len(series) == _MOST_CURVES:
+        title = f"the first {_MOST_CURVES} of {len(runs):,} runs; choose those to compare below"
+    drawn = charts.drawn(Chart("accuracy", "epoch", "test accuracy (%)", series), title)
     return widgets.brightened(drawn)
 
 

@@ -112,7 +112,7 @@ class Reader {
 }
 
 /* A task: its networks, what they are given, and the time step. */
-class Session {
+class Player {
   constructor(name, readers, recordings) {
     Object.assign(this, { task: TASKS[name], readers, recordings, t: 0, recording: null, hasNews: true });
     const [{ network }] = readers;
@@ -162,11 +162,11 @@ class Session {
 const pad = new Pad(
   element("canvas", { class: "pad", width: 280, height: 280, "aria-label": "draw a digit here", role: "img" }),
   () => colour("text-base"),
-  () => session?.play(null),
+  () => player?.play(null),
 );
-let session = null;
+let player = null;
 let running = !matchMedia("(prefers-reduced-motion: reduce)").matches;
-const sessions = {};
+const players = {};
 
 const pause = button("", null, () => {
   running = !running;
@@ -174,8 +174,8 @@ const pause = button("", null, () => {
 });
 pause.textContent = running ? "Pause" : "Go on";
 const once = button("One step", null, () => {
-  session.step();
-  session.show();
+  player.step();
+  player.show();
 });
 const speed = element("select", { "aria-label": "speed" });
 for (const [name, factor] of [["slow motion", 0.1], ["normal speed", 1], ["fast", 4]])
@@ -186,14 +186,14 @@ const networks = element("div", { class: "networks" });
 
 /* A recording as a button: a digit as its image, others by their labels. */
 function offered(recording, number, draws) {
-  const label = session.task.answersEachStep ? `recording ${number + 1}` : recording.labelAt(0);
+  const label = player.task.answersEachStep ? `recording ${number + 1}` : recording.labelAt(0);
   const choose = () => {
-    session.play(recording);
+    player.play(recording);
     for (const one of source.querySelectorAll(".recordings button")) one.setAttribute("aria-pressed", one === made);
     if (draws) pad.pen.clearRect(0, 0, pad.canvas.width, pad.canvas.height);
   };
   const made = button(draws ? "" : label, draws ? `recorded ${label}` : null, choose);
-  made.setAttribute("aria-pressed", session.recording === recording);
+  made.setAttribute("aria-pressed", player.recording === recording);
   if (!draws) return made;
   const picture = element("canvas", { class: "thumbnail" });
   const mean = Array.from({ length: SIDE * SIDE }, (_, k) =>
@@ -203,9 +203,9 @@ function offered(recording, number, draws) {
   return made;
 }
 
-/* Put the parts of the session in the page. */
+/* Put the parts of the player in the page. */
 function arrange() {
-  const { task, recordings, readers, input } = session;
+  const { task, recordings, readers, input } = player;
   const offers = element("div", { class: "buttons recordings", role: "group", "aria-label": "recordings" },
     ...recordings.map((recording, k) => offered(recording, k, task.draws)));
   const digits = task.draws
@@ -223,16 +223,16 @@ function arrange() {
 }
 
 async function open(name) {
-  if (!sessions[name]) {
+  if (!players[name]) {
     const made = [...(await networksOf(TASKS[name]))];
     const readers = made.map(([title, network]) => new Reader(title, network, TASKS[name].answersEachStep));
-    sessions[name] = new Session(name, readers, await recordingsOf(name, readers[0].network));
+    players[name] = new Player(name, readers, await recordingsOf(name, readers[0].network));
   }
-  session = sessions[name];
+  player = players[name];
   for (const one of chooser.children) one.setAttribute("aria-pressed", one.dataset.task === name);
   arrange();
   status.textContent = "";
-  session.show();
+  player.show();
 }
 
 let before = performance.now();
@@ -243,10 +243,10 @@ function frame(at) {
   const frames = Math.min(4, (at - before) / FRAME); // none are made up for after a pause
   before = at;
   if (!running || page.offsetParent === null) return;
-  due += frames * session.task.stepsPerFrame * Number(speed.value);
+  due += frames * player.task.stepsPerFrame * Number(speed.value);
   if (due < 1) return;
-  for (; due >= 1; due--) session.step();
-  session.show();
+  for (; due >= 1; due--) player.step();
+  player.show();
 }
 
 for (const [name, { title }] of Object.entries(TASKS)) {
