@@ -160,6 +160,10 @@ def test_all_neurons_share_one_time_axis(page):
     assert page.panels[LIF].traces.over_time.data["time"][-1] == 99
     page.panels[BIOLOGICAL].preset.value = "RS"
     assert axis.end == 300
+    page.duration.value = 500
+    page.panels[BIOLOGICAL].preset.value = "CH"  # whose current is constant as well
+    assert axis.end == 500
+    page.panels[BIOLOGICAL].preset.value, page.duration.value = "RS", 300
 
 
 def test_rates_are_those_of_single_currents(page):

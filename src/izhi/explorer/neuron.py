@@ -48,7 +48,7 @@ class NeuronPage:
             panels.insert(0, CustomPanel(own, self._shared))
         self.panels: dict[str, NeuronPanel] = {panel.name: panel for panel in panels}
         self.duration.on_change("value", lambda attribute, old, new: self._update())
-        biological.preset.on_change("value", lambda attribute, old, new: self._last_as(new))
+        biological.preset.on_change("value", lambda attribute, old, new: self._last_as(old, new))
         biological.stimulus.on_change("value", lambda attribute, old, new: self._fit())
         self._fit()
 
@@ -73,9 +73,12 @@ class NeuronPage:
             panel.update()
         self._fit()
 
-    def _last_as(self, preset: str) -> None:
+    def _last_as(self, before: str, preset: str) -> None:
         """Let constant currents last as long as the stimulus of a pattern does."""
-        self.duration.value = PATTERNS[preset].duration if preset in PATTERNS else _DURATION
+        if preset in PATTERNS:
+            self.duration.value = PATTERNS[preset].duration
+        elif before in PATTERNS:
+            self.duration.value = _DURATION
         self._fit()
 
     def _fit(self) -> None:
