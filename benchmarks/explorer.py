@@ -64,7 +64,7 @@ def main() -> None:
             browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
             page = browser.new_page()
             page.goto(found[0])
-            page.get_by_role("heading", name="biological").wait_for()
+            page.locator("body[data-ready]").wait_for()
             for name, (source, low, high) in _SLIDERS.items():
                 values = [low + (high - low) * k / max(1, moves - 1) for k in range(moves)]
                 took = sorted(page.evaluate(_MOVE, [name, source, values, 1000 * chosen.pause]))

@@ -59,8 +59,8 @@ html_theme = "pydata_sphinx_theme"
 html_context = {"default_mode": "auto"}
 html_title = "Izhi"
 html_extra_path = ["redirect"]
-# The second has the script that calls a network in a browser.
-html_static_path = ["_static", "../src/izhi/hardware/c/web"]
+# Beside the site's own: the script that calls a network in a browser, and the page on which one draws digits.
+html_static_path = ["_static", "../src/izhi/hardware/c/web", "../src/izhi/explorer/web"]
 html_css_files = ["site.css"]
 html_sidebars = {root_doc: []}
 html_show_sourcelink = False

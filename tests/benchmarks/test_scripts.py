@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from izhi import cli
+from izhi.hardware.c import webassembly
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 TESTED = (
@@ -21,6 +22,7 @@ TESTED = (
     "brf",
     "defaults",
     "event_orders_figure",
+    "drawing",
     "explorer",
     "full_size",
     "home_figures",
@@ -70,6 +72,17 @@ def test_baselines(tmp_path):
     assert copy["classes"] == 8
     assert max(copy["guessing"], copy["linear"], copy["nearest"]) < 0.16, "its symbols cannot be told from a step"
     assert "memory-copy:100                8 " in said
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium is installed")
+@pytest.mark.skipif(not webassembly.compiler(), reason="no C compiler for WebAssembly is installed")
+def test_drawing():
+    said = run("drawing", "speed")
+    found = re.findall(
+        r"^784-(\d+)-10: .* lif (\d+) µs, izhikevich (\d+) µs;.* ([\d.]+) ms; [\d.]+ frames a second", said, re.M
+    )
+    assert [hidden for hidden, *_ in found] == ["128", "512"]
 
 
 @pytest.mark.slow

@@ -9,6 +9,13 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
+#: Left edge and width of the axes of each figure of v or u.
+FRAMES = """() => [...Bokeh.index.roots].filter((view) => /-[vu]$/.test(view.model.name))
+  .map((view) => [view.el.getBoundingClientRect().left + view.frame.bbox.left, view.frame.bbox.width])"""
+STEPS = """k => {
+  const once = [...document.querySelectorAll("#draw button")].find((x) => x.textContent === "One step")
+  for (; k; k--) once.click()
+}"""
 NUMBER = re.compile(r"(\d+) spikes?")
 
 
@@ -29,7 +36,7 @@ def address(runs, tmp_path_factory):
     shutil.rmtree(math)
 
 
-@pytest.fixture(params=[1400, 400])
+@pytest.fixture(params=[1400, 1000, 400])
 def page(request, browser, address):
     """The explorer, whose console must stay empty, and which must not be wider than the window."""
     width = request.param
@@ -41,7 +48,7 @@ def page(request, browser, address):
     page.on("dialog", lambda dialog: said.append(f"dialog {dialog.message}") or dialog.dismiss())
     page.on("request", lambda one: asked.append(one.url))
     page.goto(address)
-    page.get_by_role("heading", name="biological").wait_for()
+    page.locator("body[data-ready][data-plays]").wait_for()
     yield page
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert said == []
@@ -70,25 +77,38 @@ def until(page, expression, argument=None):
     page.wait_for_function(expression, arg=argument)
 
 
+def tab(page, name):
+    page.get_by_role("tab", name=name).click()
+
+
+def point(page, neuron):
+    """Where the moving point of a phase plane is."""
+    data = "name => { const { x, y } = Bokeh.documents[0].get_model_by_name(name).data; return [x[0], y[0]] }"
+    return page.evaluate(data, f"{neuron}-point")
+
+
 def test_neurons(page):
     assert [status(page, name) for name in ("biological", "normalised", "LIF")] == [7, 41, 20]
     before = status(page, "biological")
-    # The last slider of the first neuron is its current.
-    handle = page.locator(".noUi-handle").nth(5)
+    handle = page.get_by_role("slider", name="I (mV/ms)")
     handle.focus()
     for _ in range(12):
         page.keyboard.press("PageUp")
     until(page, "n => !Bokeh.documents[0].get_model_by_name('biological-status').text.includes(`>${n} spikes`)", before)
     assert status(page, "biological") > before
-    page.locator("select[name='biological-preset']").select_option("rebound burst")
+    picture = page.get_by_role("button", name="rebound burst")
+    picture.focus()
+    page.keyboard.press("Enter")
+    assert picture.get_attribute("aria-pressed") == "true"
+    assert page.get_by_role("button", name="RS", exact=True).get_attribute("aria-pressed") == "false"
     until(page, "() => Bokeh.documents[0].get_model_by_name('biological-lines').text.includes('rebound burst')")
     assert status(page, "biological") == 7
-    page.locator("select[name='normalised-preset']").select_option("adlif")
+    page.get_by_role("button", name="adlif").click()
     until(page, "() => Bokeh.documents[0].get_model_by_name('normalised-lines').text.includes('adlif')")
     assert status(page, "normalised") == 0
     page.locator("select[name='normalised-order']").select_option("snntorch")
     until(page, "() => Bokeh.documents[0].get_model_by_name('normalised-lines').text.includes('snntorch')")
-    duration = page.locator(".noUi-handle").first
+    duration = page.get_by_role("slider", name="duration (ms, or steps)")
     duration.focus()
     page.keyboard.press("End")
     until(page, "() => Bokeh.documents[0].get_model_by_name('LIF-lines').text.includes('torch.zeros(1000')")
@@ -96,9 +116,11 @@ def test_neurons(page):
 
 def test_every_slider_moves_its_neuron(page):
     text_of = "n => Bokeh.documents[0].get_model_by_name(n + '-lines').text"
-    lines = f"() => ['biological', 'normalised', 'LIF'].map({text_of}).join()"
+    lines = f"() => ['biological', 'normalised', 'resonator', 'LIF'].map({text_of}).join()"
     handles = page.locator(".noUi-handle:visible")
-    assert handles.count() == 1 + 5 + 5 + 3
+    assert handles.count() == 1 + 5 + 4 + 3 + 5
+    names = {handle.get_attribute("aria-label") for handle in handles.all()}
+    assert names > {"duration (ms, or steps)", "a (1/ms)", "ω (per step)", "1 − r", "β", "threshold", "I", "d"}
     for k in range(handles.count()):
         before = page.evaluate(lines)
         handles.nth(k).focus()
@@ -106,10 +128,140 @@ def test_every_slider_moves_its_neuron(page):
         until(page, f"before => ({lines})() != before", before)
 
 
+def test_play_moves_the_point_without_the_server(page):
+    sent = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
+    page.reload()
+    page.locator("body[data-ready][data-plays]").wait_for()
+    assert point(page, "biological") == [-70, -14]
+    page.get_by_role("button", name="Play").click()
+    opened = len(sent)
+    seen = []
+    for _ in range(6):
+        page.wait_for_timeout(300)
+        seen.append(point(page, "biological"))
+    assert len({tuple(one) for one in seen}) >= 4
+    assert all(None not in point(page, name) for name in ("normalised", "resonator", "LIF"))
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_timeout(100)
+    stopped = point(page, "biological")
+    page.wait_for_timeout(300)
+    assert point(page, "biological") == stopped
+    assert len(sent) <= opened + 1, "besides a sign of life"
+    time = page.get_by_role("slider", name="time")
+    time.focus()
+    page.keyboard.press("End")
+    assert page.locator("#clock").inner_text() == "300"
+    last = "() => { const x = Bokeh.documents[0].get_model_by_name('LIF-trace').data; return x.plane_x.at(-1) }"
+    assert point(page, "LIF")[0] == page.evaluate(last)
+
+
+def test_planes_are_above_the_fold_and_axes_in_line(page):
+    width = page.viewport_size["width"]
+    frames = page.evaluate(FRAMES)
+    assert len(frames) == 7
+    for left, wide in frames:
+        assert left == pytest.approx(frames[0][0], abs=1)
+        assert wide == pytest.approx(frames[0][1], abs=1)
+    if width == 1400:
+        box = page.locator(".plane").first.bounding_box()
+        assert box["y"] + box["height"] < 900
+        assert page.locator(".controls").first.bounding_box()["y"] == box["y"]
+
+
+def test_tabs_by_keyboard(page):
+    page.get_by_role("tab", name="Neuron").focus()
+    for key, name in (("ArrowRight", "Draw"), ("End", "Devices"), ("ArrowRight", "Neuron"), ("ArrowLeft", "Devices"),
+                      ("Home", "Neuron")):  # fmt: skip
+        page.keyboard.press(key)
+        chosen = page.get_by_role("tab", selected=True)
+        assert chosen.inner_text() == name
+        assert chosen.evaluate("x => x === document.activeElement")
+        panels = page.get_by_role("tabpanel")
+        assert panels.count() == 1
+        assert panels.get_attribute("aria-labelledby") == f"tab-{name.lower()}"
+    outline = page.get_by_role("tab", name="Neuron").evaluate("x => getComputedStyle(x).outlineStyle")
+    assert outline == "solid"
+
+
+def test_a_drawn_digit_has_spikes_and_an_answer(page):
+    tab(page, "Draw")
+    page.get_by_role("button", name="Clear").click()
+    page.locator(".pad").scroll_into_view_if_needed()
+    box = page.locator(".pad").bounding_box()
+    x = box["x"] + box["width"] / 2
+    page.mouse.move(x, box["y"] + 0.2 * box["height"])
+    page.mouse.down()
+    page.mouse.move(x, box["y"] + 0.8 * box["height"], steps=5)
+    page.mouse.up()
+    until(page, "() => [...document.querySelectorAll('#draw .answer')].every(x => x.textContent === '1')")
+    page.get_by_role("button", name="Pause").click()
+    drawn = """x => { const { width, height } = x
+        return x.getContext("2d").getImageData(0, 0, width, height).data.filter((a, k) => k % 4 == 3 && a).length }"""
+    for raster in page.locator("#draw .raster").all():
+        assert raster.evaluate(drawn) > 50
+    page.get_by_role("button", name="recorded 7").click()
+    for _ in range(25):
+        page.get_by_role("button", name="One step").click()
+    assert page.locator("#draw .answer").all_inner_texts() == ["7", "7"]
+    assert page.locator("#draw .truth").all_inner_texts() == ["it is 7", "it is 7"]
+
+
+def test_recordings_are_read(page):
+    tab(page, "Draw")
+    page.get_by_role("button", name="Pause").click()
+    waves = ("P", "PQ", "QR", "RS", "ST", "TP")
+    for task, recording, steps, expected in (
+        ("Activities", "lying", 128, ("lying",)), ("Spoken digits", "two", 50, ("two",)),
+        ("Heartbeats", "recording 1", 200, waves),
+    ):  # fmt: skip
+        page.get_by_role("button", name=task).click()
+        page.get_by_role("button", name=recording, exact=True).click()
+        page.evaluate(STEPS, steps)
+        answer = page.locator("#draw .answer").inner_text()
+        assert answer in expected
+    assert int(re.search(r"(\d+) % of steps right", page.locator("#draw .truth").inner_text())[1]) > 50
+
+
+@pytest.mark.parametrize("page", [1400], indirect=True)
+def test_light_and_dark(page):
+    def seen():
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        model = "Bokeh.documents[0].get_model_by_name('biological-v')"
+        return sum(map(int, re.findall(r"\d+", background)[:3])), page.evaluate(
+            f"{model}.below[0].axis_label_text_color"
+        )
+
+    light = seen()
+    page.emulate_media(color_scheme="dark")
+    until(page, "() => Bokeh.documents[0].get_model_by_name('biological-v').below[0].axis_label_text_color > '#d'")
+    dark = seen()
+    assert light[0] > 700 > 150 > dark[0]
+    assert light[1] < "#4" < "#d" < dark[1]
+    for side, paper in ((light, 1.0), (dark, 0.0)):
+        assert _contrast(side[1], paper) > 7
+    page.emulate_media(color_scheme="light")
+    until(page, "() => Bokeh.documents[0].get_model_by_name('biological-v').below[0].axis_label_text_color < '#4'")
+
+
+def _contrast(colour, paper):
+    """The contrast of a colour on white (1), or on the dark page (0), by WCAG."""
+    levels = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in levels]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    both = sorted([luminance, paper or 0.009])
+    return (both[1] + 0.05) / (both[0] + 0.05)
+
+
 def test_runs(page):
-    page.get_by_text("Runs", exact=True).click()
+    tab(page, "Runs")
     rows = page.locator(".slick-row")
     rows.first.wait_for()
+    assert page.evaluate("Bokeh.documents[0].get_model_by_name('curves').children[0].title.text.text").startswith(
+        "all runs"
+    )
+    figure = page.locator("#runs .bk-Figure").first.bounding_box()
+    assert figure["y"] + figure["height"] < rows.first.bounding_box()["y"]
     assert rows.count() == 8
     page.get_by_text("$$").first.wait_for()
     assert page.locator("mjx-container, a[href^=javascript]").count() == 0
@@ -150,7 +302,7 @@ def test_runs(page):
 
 
 def test_devices(page):
-    page.get_by_text("Devices", exact=True).click()
+    tab(page, "Devices")
     page.get_by_text("read it", exact=True).click()
     page.get_by_text("weight bits").wait_for()
     assert "64 – 12 – 10, T = 8" in text(page, "formats")

@@ -1,6 +1,7 @@
 """Parts of the explorer's pages, without a browser: figures, tables, answers."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ pytest.importorskip("bokeh")
 
 from izhi import PRESETS, zoo
 from izhi.experiments.sample_trace import SampleTrace
-from izhi.explorer import devices, neuron, runs
+from izhi.explorer import devices, figures, runs
 from izhi.hardware.devices import own_samples
 
 
@@ -31,6 +32,22 @@ def test_the_right_class_is_green():
     assert (list(data["x"]), list(data["top"])) == (["one", "two", "<b>"], [0, 2, 1])
     colours = list(data["fill_color"])
     assert colours[0] == colours[2] != colours[1]
+
+
+@pytest.mark.parametrize(("count", "title"), [(2, "all runs; choose"), (40, "the first 12 of 40 runs")])
+def test_the_figure_of_runs_reads_no_more_histories_than_it_draws(count, title, monkeypatch):
+    opened = []
+
+    def history(path):
+        opened.append(path)
+        return [{"epoch": epoch, "test_accuracy": 0.1 * epoch} for epoch in (1, 2)]
+
+    monkeypatch.setattr(runs.saved, "history", history)
+    listed = [SimpleNamespace(name=f"run {k}", path=k) for k in range(count)]
+    figure = runs._curves(listed, every=True)
+    assert len(opened) == len(figure.legend[0].items) == min(count, 12)
+    assert figure.title.text.text.startswith(title)
+    assert "izhi train" in runs._curves([], every=True).text
 
 
 def test_answer_and_label_of_each_step_begin_at_step_one():
@@ -60,7 +77,7 @@ def test_the_class_of_a_sample_is_that_of_its_last_step():
 
 
 def test_the_plane_has_both_nullclines_and_the_state():
-    plane = neuron._Plane("plane", in_mv=True)
+    plane = figures.PhasePlane("plane", in_mv=True)
     labels = [item.label.value for item in plane.figure.legend[0].items]
     assert labels == ["v' = 0", "u' = 0", "state"]
     p = PRESETS["RS"]

@@ -20,7 +20,7 @@ from tornado.websocket import websocket_connect
 
 from izhi.cli import main
 from izhi.errors import FileError, SettingError
-from izhi.explorer import folder as opened
+from izhi.explorer import folder as opened, server
 from izhi.explorer.devices import DevicesPage
 from izhi.explorer.runs import RunsPage
 from izhi.explorer.server import fill, prepare
@@ -77,15 +77,50 @@ def test_the_page_is_given_to_this_machine(port):
         {"Origin": "https://127.0.0.1:{port}"},
     ],
 )
-@pytest.mark.parametrize("path", ["/", "/ws", "/static/js/bokeh.min.js"])
+@pytest.mark.parametrize("path", ["/", "/ws", "/static/js/bokeh.min.js", "/explorer.js", "/draw/lif/network.wasm"])
 def test_requests_from_elsewhere_are_refused(port, headers, path):
     status, body = ask(port, path, **{name: value.format(port=port) for name, value in headers.items()})
     assert (status, body) == (403, b"")
 
 
+def test_each_of_its_own_files_is_answered_and_no_other(port):
+    for path, file in server._FILES.items():
+        assert ask(port, path) == (200, file.read_bytes()), path
+    pages = {f"/{file.name}" for file in server._PAGE.iterdir()} - {"/explorer.html"}
+    drawn = {f"/draw/{file.relative_to(server._DRAWING).as_posix()}" for file in server._DRAWING.rglob("*.*")}
+    assert {*server._FILES} == {"/network.js", *pages, *drawn} - {
+        f"/draw/{x}/network.izhi" for x in ("lif", "izhikevich")
+    }
+
+
+def test_files_have_their_types(port):
+    types = {"/explorer.css": "text/css", "/play.js": "text/javascript", "/draw/lif/network.wasm": "application/wasm"}
+    for path, expected in types.items():
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        assert answer.headers["Content-Type"] == expected
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        connection.close()
+
+
 @pytest.mark.parametrize(
     "path",
-    ["/autoload.js?bokeh-autoload-element=x", "/metadata", "/runs", "/../x", "/both/comparison.json", "//static/x"],
+    [
+        "/autoload.js?bokeh-autoload-element=x",
+        "/metadata",
+        "/runs",
+        "/../x",
+        "/both/comparison.json",
+        "//static/x",
+        "/explorer.html",
+        "/server.py",
+        "/draw/",
+        "/draw/lif/network.izhi",
+        "/draw/../explorer.js",
+        "/draw/%2e%2e/server.py",
+        "/draw/recordings/",
+    ],
 )
 def test_nothing_else_is_answered(port, path):
     assert ask(port, path)[0] == 403

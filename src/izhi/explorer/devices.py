@@ -42,7 +42,6 @@ class DevicesPage:
             name="run-vector",
             label="run the vector on every device",
             button_type="primary",
-            stylesheets=[widgets.WRAPPED],
         )
         self.refresh = Button(name="refresh-artifacts", label="read the folder again")
         self.status = widgets.text("device-status")

@@ -48,7 +48,7 @@ class RunsPage:
         self.runs: list[ListedRun] = []
         self.filter = TextInput(
             name="filter", title="only runs of these settings, such as dataset=mnist,neuron=normalized",
-            sizing_mode="stretch_width", stylesheets=[widgets.WRAPPED],
+            sizing_mode="stretch_width",
         )  # fmt: skip
         self.refresh = Button(name="refresh", label="read the folder again")
         self.found = ColumnDataSource({name: [] for name in listing.HEADINGS}, name="runs")
@@ -67,10 +67,11 @@ class RunsPage:
         self.refresh.on_click(self.read)
         self.found.selected.on_change("indices", lambda attribute, old, new: self.show())
         self.view = column(
+            self.curves, widgets.beside(self.filter, self.refresh), self.list, self.about, self.spread,
+            self.sample.view,
             widgets.text("", f"<p>Runs in <code>{escape(str(folder))}</code> and below; nothing outside it is opened,"
-                       " but data sets by name. Choose some to compare them.</p>"),
-            widgets.beside(self.filter, self.refresh), self.list, self.about, self.spread, self.curves,
-            self.sample.view, sizing_mode="stretch_width",
+                       " but data sets by name.</p>"),
+            sizing_mode="stretch_width",
         )  # fmt: skip
         self.read()
 
@@ -96,7 +97,7 @@ class RunsPage:
         damaged = [run for run in chosen or self.runs if run.damage]
         self.about.text = _about(shown, damaged, every=not chosen)
         self.spread.text = _spread(shown)
-        self.curves.children = [_curves([run for run in chosen if run.metrics and not run.damage])] if chosen else []
+        self.curves.children = [_curves([run for run in shown if run.metrics], every=not chosen)]
 
 
 def _about(runs: Sequence[ListedRun], damaged: Sequence[ListedRun], *, every: bool) -> str:
@@ -131,18 +132,26 @@ def _spread(runs: Sequence[ListedRun]) -> str:
     return "<h3>finished runs, over their seeds</h3>" + widgets.table(headings, rows, words=len(names))
 
 
-def _curves(runs: Sequence[ListedRun]) -> Any:
-    series = []
+def _curves(runs: Sequence[ListedRun], *, every: bool) -> Any:
+    """Accuracy over epochs of the chosen runs, or of every one."""
+    series = list[Series]()
     for run in runs:
+        if len(series) == _MOST_CURVES:
+            break
         with suppress(IzhiError):  # the list names the damage
             history = saved.history(run.path)
             if all("test_accuracy" in row for row in history):
                 accuracies = [100 * row["test_accuracy"] for row in history]
                 series.append(Series(run.name, [row["epoch"] for row in history], accuracies, style="bare"))
     if not series:
-        return widgets.text("", "<p>None of these runs has accuracies of every epoch.</p>")
-    title = f"the first {_MOST_CURVES} of {len(runs)}" if len(runs) > _MOST_CURVES else ""
-    return charts.drawn(Chart("accuracy", "epoch", "test accuracy (%)", series[:_MOST_CURVES]), title)
+        none = "None of these runs has accuracies of every epoch."
+        first = "There is no finished run. <code>izhi train</code> makes one; then read the folder again."
+        return widgets.text("", f"<p>{none if runs else first}</p>")
+    title = "all runs; choose some below to compare them" if every else "the chosen runs"
+    if len(runs) > len(series) == _MOST_CURVES:
+        title = f"the first {_MOST_CURVES} of {len(runs):,} runs; choose those to compare below"
+    drawn = charts.drawn(Chart("accuracy", "epoch", "test accuracy (%)", series), title)
+    return widgets.brightened(drawn)
 
 
 class SampleView:
@@ -231,11 +240,11 @@ def _neurons(layer: LayerTrace, text: str) -> list[int]:
 
 
 def _raster(title: str, spikes: NDArray[np.float64], of: str) -> Any:
-    """Spikes or currents (T, N), black where they are largest."""
+    """Spikes or currents (T, N), blue where they are largest."""
     steps, count = spikes.shape
     drawn = widgets.chart("time step", of, height=210, title=f"{title}: {count:,}")
     shown = sample_trace.condensed(spikes).T
-    palette = [f"#{255 - k:02x}{255 - k:02x}{255 - k:02x}" for k in range(256)]
+    palette = [f"{widgets.BLUE}{k:02x}" for k in range(256)]
     mapper = models.LinearColorMapper(palette=palette, low=0, high=float(shown.max()) or 1.0)
     drawn.image(image=[shown], x=0.5, y=-0.5, dw=steps, dh=count, color_mapper=mapper)
     drawn.x_range.range_padding = drawn.y_range.range_padding = 0

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import socket
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bokeh.application import Application
 from bokeh.application.handlers.function import FunctionHandler
 from bokeh.document import Document
-from bokeh.models import TabPanel, Tabs
 from bokeh.server.server import BaseServer
 from bokeh.server.tornado import BokehTornado
 from jinja2 import Template
@@ -23,6 +24,7 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, ResponseStartLine
 from tornado.ioloop import IOLoop
 from tornado.routing import AnyMatches, Matcher, Rule, RuleRouter
+from tornado.web import RequestHandler
 
 from izhi import files
 from izhi.equation import NeuronModel
@@ -30,34 +32,62 @@ from izhi.errors import DeviceError
 from izhi.explorer.devices import DevicesPage
 from izhi.explorer.neuron import NeuronPage
 from izhi.explorer.runs import RunsPage
+from izhi.explorer.theme import ThemeSwitch
+from izhi.hardware.c import webassembly
 
 #: By what this machine is called in an address.
 _HERE = ("127.0.0.1", "localhost")
-#: What is answered: the page, its socket, and the program that it loads.
+#: What is answered: the page, its socket, Bokeh's program, and these files of our own.
 _PATHS = ("/", "/ws", "/favicon.ico")
 _PROGRAM = "/static/"
-
-
-_TEMPLATE = """
-{% extends base %}
-{% block preamble %}<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>body { margin: 8px 12px; font: 15px/1.45 system-ui, sans-serif; }</style>{% endblock %}
-"""
+_PAGE, _DRAWING = Path(__file__).parent / "page", Path(__file__).parent / "web" / "draw"
+_NETWORKS = ("lif", "izhikevich", "ecg", "activities", "spoken-digits")
+_RECORDINGS = ("digits", "ecg", "activities", "spoken-digits")
+_DRAWN = (
+    "draw.css", "draw.js", "pad.js", "tasks.js", "views.js",
+    *(f"{network}/{file}" for network in _NETWORKS for file in ("network.json", "network.wasm")),
+    *(f"recordings/{name}.json" for name in _RECORDINGS),
+)  # fmt: skip
+_FILES: Mapping[str, Path] = MappingProxyType(
+    {
+        **{f"/{name}": _PAGE / name for name in ("explorer.css", "explorer.js", "play.js")},
+        "/network.js": webassembly.SCRIPT,
+        **{f"/draw/{name}": _DRAWING / name for name in _DRAWN},
+    }
+)
+_TYPES = {
+    ".css": "text/css", ".js": "text/javascript", ".json": "application/json", ".wasm": "application/wasm",
+}  # fmt: skip
+_TABS = ("Neuron", "Draw", "Runs", "Devices")
 
 
 def fill(document: Document, folder: Path, own: NeuronModel | None = None) -> None:
     """Put the page of a folder, and of a neuron of the user's own, into a document."""
     document.title = "Izhi explorer"
-    document.template = Template(_TEMPLATE)
-    pages = {
-        "Neuron": NeuronPage(own).view,
-        "Runs": RunsPage(document, folder).view,
-        "Devices": DevicesPage(document, folder).view,
-    }
-    for view in pages.values():
-        view.styles = {"min-width": "0", "max-width": "calc(100vw - 24px)"}  # a grid's parts else grow with figures
-    tabs = [TabPanel(child=view, title=title) for title, view in pages.items()]
-    document.add_root(Tabs(tabs=tabs, sizing_mode="stretch_width", name="pages"))
+    document.template = Template((_PAGE / "explorer.html").read_text(encoding="utf-8"))
+    switch, neurons = ThemeSwitch(document), NeuronPage(own)
+    document.template_variables.update(tabs=_TABS, neurons=list(neurons.panels.values()), presets=neurons.presets)
+    pages = {"Runs": RunsPage(document, folder).view, "Devices": DevicesPage(document, folder).view}
+    for name, view in pages.items():
+        view.update(name=name, styles={"min-width": "0", "max-width": "100%"})  # a grid's parts else grow with figures
+    with document.models.freeze():  # else Bokeh counts all models again after each root
+        for root in (switch.is_dark, *neurons.roots, *pages.values()):
+            document.add_root(root)
+    switch.style_controls()
+
+
+class _OwnFile(RequestHandler):
+    """One of our own files."""
+
+    def initialize(self, path: Path) -> None:
+        self._path = path
+
+    def get(self) -> None:
+        self.set_header("Content-Type", _TYPES[self._path.suffix])
+        self.set_header("Cache-Control", "no-cache")
+        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.write(self._path.read_bytes())
 
 
 class _FromHere(Matcher):
@@ -73,7 +103,7 @@ class _FromHere(Matcher):
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
         origin = request.headers.get("Origin")
         came = origin is None or origin in {f"http://{host}" for host in self.hosts}
-        asks = request.path in _PATHS or request.path.startswith(_PROGRAM)
+        asks = request.path in _PATHS or request.path in _FILES or request.path.startswith(_PROGRAM)
         return {} if came and asks and request.host.lower() in self.hosts else None
 
 
@@ -127,7 +157,10 @@ def prepare(folder: Path, port: int = 0, own: NeuronModel | None = None) -> Expl
     listening.setblocking(False)
     bound: int = listening.getsockname()[1]
     applications = {"/": Application(FunctionHandler(lambda document: fill(document, folder, own)))}
-    page = BokehTornado(applications, extra_websocket_origins=[f"{name}:{bound}" for name in _HERE])
+    files_of_page = [(re.escape(address), _OwnFile, {"path": path}) for address, path in _FILES.items()]
+    page = BokehTornado(
+        applications, extra_patterns=files_of_page, extra_websocket_origins=[f"{name}:{bound}" for name in _HERE]
+    )
     answering = HTTPServer(RuleRouter([Rule(_FromHere(bound), page), Rule(AnyMatches(), _refuse)]))
     answering.add_socket(listening)
     loop = IOLoop.current()

@@ -17,25 +17,32 @@ from izhi.experiments.plots import COLOURS
 
 Found = TypeVar("Found")
 
-BLUE, ORANGE, GREEN, *_ = COLOURS
-GREY = "#777777"
+BLUE, ORANGE, GREEN, MARK, *_ = COLOURS
+GREY = "#7f8790"
 
 _STYLE = """
+:host { overflow-x: auto; color: var(--pst-color-text-base); }
 table { border-collapse: collapse; }
-th, td { text-align: left; padding: 2px 12px 2px 0; border-bottom: 1px solid #ddd; }
+th, td { text-align: left; padding: 2px 12px 2px 0; border-bottom: 1px solid var(--pst-color-border); }
 th { font-weight: 600; } td.number { text-align: right; font-variant-numeric: tabular-nums; }
-pre { background: #f3f4f5; padding: 8px; overflow-x: auto; margin: 4px 0; white-space: pre-wrap; }
-:host { overflow-x: auto; } .bk-clearfix { width: 100%; } .bad { color: #b00020; } h3 { margin: 8px 0 4px; }
+pre { background: var(--pst-color-surface); padding: 8px; overflow-x: auto; margin: 4px 0; white-space: pre-wrap; }
+.bk-clearfix { width: 100%; } .bad { color: var(--explorer-bad); } h3 { margin: 8px 0 4px; font-size: 1.05rem; }
 """
 
-#: Of controls with a long label, which breaks on a narrow screen.
-WRAPPED = "label, .bk-btn { white-space: normal; }"
+#: Of figures: their colours are those of light pages.
+_BRIGHTER = "@media (prefers-color-scheme: dark) { .bk-Canvas { filter: brightness(1.35); } }"
 
 
 def chart(x: str, y: str, *, height: int = 190, title: str = "", **others: Any) -> Any:
     """A figure with these labels that is as wide as its container."""
     drawn = canvas(x, y, height=height, title=title, min_border_right=12, **others)
     drawn.toolbar.autohide = True
+    return brightened(drawn)
+
+
+def brightened(drawn: Any) -> Any:
+    """The figure, with brighter colours on a dark page."""
+    drawn.stylesheets = [_BRIGHTER]
     return drawn
 
 
@@ -44,6 +51,14 @@ def legend_outside(drawn: Any, place: str = "below", **values: Any) -> None:
     for legend in drawn.legend[:1]:
         legend.update(**values)
         drawn.add_layout(legend, place)
+
+
+def legend_above(drawn: Any) -> None:
+    """Put the legend of a figure, if it has one, in a line above its axes."""
+    legend_outside(
+        drawn, "above", orientation="horizontal", label_text_font_size="11px", border_line_color=None, padding=0,
+        spacing=8, glyph_width=16, label_height=14, glyph_height=14, margin=2,
+    )  # fmt: skip
 
 
 def point_out(drawn: Any, renderer: Any, *tips: tuple[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Networks as WebAssembly: every score, spike and membrane is that of the integer model."""
+"""Networks as WebAssembly: every score, spike and state is that of the integer model."""
 
 import json
 from dataclasses import replace
@@ -37,34 +37,46 @@ class Module:
         return np.frombuffer(bytes(self.memory.read(self.store, address, address + size)), kind)
 
     def run(self, network, bits, inputs):
-        """Scores (classes,), and spikes and membranes of each layer (T, N)."""
+        """Scores (classes,), and of each layer spikes (T, N) and states (T, states, N)."""
         self.reset()
-        spikes, membranes = [[] for _ in network.layers], [[] for _ in network.layers]
+        spikes, states = [[] for _ in network.layers], [[] for _ in network.layers]
         for x in inputs:
             self.memory.write(self.store, x.astype(np.uint8).tobytes(), self.input())
             self.advance()
             for k, layer in enumerate(network.layers):
                 assert self.neurons(k) == layer.outputs
                 spikes[k].append(self.numbers(self.spikes(k), np.uint8, layer.outputs))
-                membranes[k].append([self.membrane(k, j) for j in range(layer.outputs)])
+                count = len(layer.neuron.states())
+                states[k].append([[self.state(k, j, one) for j in range(layer.outputs)] for one in range(count)])
+                assert states[k][-1][0] == [self.membrane(k, j) for j in range(layer.outputs)]
         scores = self.numbers(self.scores(), f"int{bits}", network.outputs)
         assert self.exports["izhi_class"](self.store) == int(np.argmax(scores))
-        return scores, [np.array(x) for x in spikes], [np.array(x) for x in membranes]
+        return scores, [np.array(x) for x in spikes], [np.array(x) for x in states]
 
 
 @pytest.mark.parametrize("name", slow_but(SOME, NETWORKS))
-def test_every_score_spike_and_membrane_is_that_of_the_integer_model(name):
+def test_every_score_spike_and_state_is_that_of_the_integer_model(name):
     network, spikes = sample(name, batch=3)
     c = CNetwork(network, STEPS)
     module = Module(webassembly.compiled(c))
     expected = fixed.run(network, spikes, trace=True)
     for b in range(spikes.shape[1]):
-        scores, fired, membranes = module.run(network, c.score_bits, spikes[:, b])
+        scores, fired, states = module.run(network, c.score_bits, spikes[:, b])
         wanted = expected.scores[b, -1] if network.reads == "steps" else expected.scores[b]
         assert np.array_equal(scores, wanted)
         for k in range(len(network.layers)):
             assert np.array_equal(fired[k], expected.spikes[k][:, b])
-            assert np.array_equal(membranes[k], expected.trace.v[k][:, b])
+            assert np.array_equal(states[k], expected.trace.states[k][:, :, b])
+
+
+def test_a_network_without_samples_is_described():
+    network, spikes = sample("izhikevich", batch=3)
+    made = an_artifact(network, spikes)
+    without = replace(made, test_inputs=made.test_inputs[:, :0], test_scores=made.test_scores[:0])
+    about = webassembly.description(without)
+    assert about == {**webassembly.description(made), "golden": []}
+    formats = network.layers[0].neuron.formats
+    assert about["layers"][0]["states"] == {name: formats[name].fraction for name in ("v", "u")}
 
 
 def test_wide_scores_have_64_bits():

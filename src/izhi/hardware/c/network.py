@@ -61,7 +61,8 @@ uint32_t izhi_class(void);
 /* Spikes of a layer in the last step, 0 or 1, and how many neurons it has; 0 is the first layer. */
 const uint8_t *izhi_spikes(uint32_t layer);
 uint32_t izhi_neurons(uint32_t layer);
-/* v of a neuron of a layer after the last step, in the units of its fixed-point format. */
+/* A state of a neuron of a layer after the last step, in the units of its fixed-point format; 0 is v. */
+int32_t izhi_state(uint32_t layer, uint32_t neuron, uint32_t state);
 int32_t izhi_membrane(uint32_t layer, uint32_t neuron);
 
 #endif
@@ -203,10 +204,13 @@ class CNetwork:
                 _function(head, [f"static const {kind} all[] = {{{', '.join(values)}}};", "return all[layer];"])
                 for head, (kind, values) in of_layers.items()
             ),
-            _function("int32_t izhi_membrane(uint32_t layer, uint32_t neuron)", [
+            _function("int32_t izhi_state(uint32_t layer, uint32_t neuron, uint32_t state)", [
                 f"static const int32_t *const all[] = {{{', '.join(states or ['0'])}}};",
                 f"static const uint32_t apart[] = {{{', '.join(apart or ['0'])}}};",
-                "return all[layer][neuron * apart[layer]];",
+                "return all[layer][neuron * apart[layer] + state];",
+            ]),
+            _function("int32_t izhi_membrane(uint32_t layer, uint32_t neuron)", [
+                "return izhi_state(layer, neuron, 0);",
             ]),
         ])  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -21,6 +22,8 @@ from izhi.hardware.c.network import CNetwork
 from izhi.hardware.c.program import golden_samples, work, write_files
 
 _HERE = Path(__file__).parent
+#: The script that calls a network.
+SCRIPT = _HERE / "web" / "network.js"
 #: What a browser reads: the script that calls the network, and the page that checks its golden samples.
 _PAGES = ("network.js", "index.html")
 #: A step's inputs have a place in memory, which JavaScript cannot take by itself.
@@ -32,7 +35,7 @@ void izhi_advance(void) { izhi_step(input); }
 """
 _EXPORTED = (
     "izhi_reset", "izhi_input", "izhi_advance", "izhi_scores", "izhi_class", "izhi_spikes", "izhi_neurons",
-    "izhi_membrane",
+    "izhi_membrane", "izhi_state",
 )  # fmt: skip
 #: Bytes of memory behind the constants and states.
 _STACK = 1 << 14
@@ -75,11 +78,19 @@ def description(artifact: IntegerArtifact) -> dict[str, Any]:
     """
     network, (inputs, scores) = artifact.network, golden_samples(artifact)
     bits = 1 if inputs.max(initial=0) <= 1 else 8
-    data = np.packbits(inputs.reshape(len(scores), -1), axis=1, bitorder="little") if bits == 1 else inputs
+    data = (
+        np.packbits(inputs.reshape(len(scores), math.prod(inputs.shape[1:])), axis=1, bitorder="little")
+        if bits == 1
+        else inputs
+    )
     return {
         "inputs": network.inputs, "steps": artifact.steps, "classes": list(artifact.classes),
         "layers": [
-            {"neurons": layer.outputs, "fraction": layer.neuron.fractions[layer.neuron.states()[0]]}
+            {
+                "neurons": layer.outputs,
+                "fraction": layer.neuron.fractions[layer.neuron.states()[0]],
+                "states": {name: layer.neuron.fractions[name] for name in layer.neuron.states()},
+            }
             for layer in network.layers
         ],
         "encoding": dict(artifact.encoding),
@@ -107,4 +118,4 @@ def write(artifact: IntegerArtifact, folder: Path) -> list[Path]:
     return write_files(folder, made)
 
 
-__all__ = ["compiled", "compiler", "description", "write"]
+__all__ = ["SCRIPT", "compiled", "compiler", "description", "write"]

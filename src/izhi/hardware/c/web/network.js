@@ -70,6 +70,14 @@ export class Network {
   membrane(layer, neuron) {
     return this.code.izhi_membrane(layer, neuron) / 2 ** this.layers[layer].fraction;
   }
+
+  /* States of a neuron after the last step by name, such as v and u. */
+  states(layer, neuron) {
+    const named = Object.entries(this.layers[layer].states);
+    return Object.fromEntries(
+      named.map(([name, fraction], k) => [name, this.code.izhi_state(layer, neuron, k) / 2 ** fraction]),
+    );
+  }
 }
 
 /* Spikes of one step: each input fires with the probability of its value, 0 to 1. */
