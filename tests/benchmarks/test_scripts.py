@@ -28,6 +28,7 @@ TESTED = (
     "home_figures",
     "house",
     "mutants",
+    "orders_in_integers",
     "other_libraries",
     "own_neurons",
     "own_neurons_on_core",
@@ -92,6 +93,17 @@ def test_defaults(tmp_path):
     assert [len(found[name]) for name in ("lif", "izhi train", "before", "SVC")] == [2, 2, 2, 2]
     assert min(found["izhi train"]) > max(found["before"])
     assert said.count("| iris | ") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("gcc"), reason="no C compiler is installed")
+def test_orders_in_integers():
+    words = ["--dataset", "iris", "--hidden", 6, "--epochs", 1, "--samples", 10, "--orders", "s2nn,snntorch"]
+    said = run("orders_in_integers", *words, "--neurons", "biological,resonator")
+    assert (
+        len(re.findall(r"^\| \S+ \| \S+ \| value \| [\d.]+ % \| [\d.]+ % \| [\d,]+ spikes, 0.* \|$", said, re.M)) == 3
+    )
+    assert "| resonator | s2nn | value | izhi: order is 's2nn', whose half steps change a resonator's frequency" in said
 
 
 @pytest.mark.slow

@@ -73,11 +73,19 @@ class Preset:
         return izhi.Izhikevich(p.replace(order=self.order or p.order, reset=self.reset or p.reset), learn=learn)
 
 
+@izhi.neuron(states="v", parameters={"beta": 0.8, "low": 0.4, "high": 0.2, "threshold": 0.7})
+def limits_that_cross(v, I, p):
+    v = p.beta * v + I
+    v = v + p.beta * izhi.clip(v, p.low, p.high)  # high, whatever v is
+    s = izhi.spike(v - p.threshold)
+    return v - izhi.hold(s) * p.threshold, s
+
+
 ORDERS = [Preset("normalized", order) for order in izhi.ORDERS if order != "fpga-ip"]
 OTHERS = [
     Preset("biological"), Preset("CH"), Preset("resonator"), Preset("adlif", "simultaneous", "smooth"),
     Preset("lif", None, "none"),
-    *(Preset("lif", None, reset, False) for reset in ("subtract", "soft", "zero", "value")),
+    *(Preset("lif", None, reset, False) for reset in ("subtract", "soft", "zero", "value")), limits_that_cross,
 ]  # fmt: skip
 RESETS = [ResonatorWithReset(reset) for reset in ("subtract", "none", "smooth")]
 
@@ -181,6 +189,7 @@ def test_c_computes_the_same_words(model, tmp_path):
         Preset("normalized", "s2nn"),
         Preset("lif", None, "none"),
         Preset("lif", None, "zero", False),
+        limits_that_cross,
     ],
     ids=by_name,
 )

@@ -13,7 +13,11 @@ HEADER = """#include <stdint.h>
 
 static inline int64_t rounded_shift(int64_t x, int n) { return (x + ((INT64_C(1) << n) >> 1)) >> n; }
 static inline int64_t aligned(int64_t x, int n) { return x * (INT64_C(1) << n); }
-static inline int64_t clamped(int64_t x, int64_t low, int64_t high) { return x < low ? low : x > high ? high : x; }
+static inline int64_t clamped(int64_t x, int64_t low, int64_t high)
+{
+    const int64_t least = x < low ? low : x;
+    return least > high ? high : least;
+}
 static inline int64_t saturated(int64_t x, int width)
 {
     return clamped(x, -(INT64_C(1) << (width - 1)), (INT64_C(1) << (width - 1)) - 1);

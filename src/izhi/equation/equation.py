@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 from izhi.equation.graph import Operand, StepGraph, Symbol
 
 #: Names of the constants that an equation may read, beside the limits v_low and v_high of v.
 CONSTANTS = ("dt", "substep", "jacobian_limit", "per_span")
+#: Names of the limits of v.
+LIMITS = ("v_low", "v_high")
 #: What is done to a state after the integration, besides the equation; see ``Equation``.
 StateFunction: TypeAlias = Callable[[Symbol], Symbol]
 
@@ -41,6 +44,7 @@ class Equation:
         step: (states, input, coefficients p, constants k, function of states or None) → (*states after, spike).
             p and k have an attribute for each name.
         origin: the function that makes it, and its arguments, by which it is pickled; they make the same object again.
+        limited: whether fixed-point numbers keep the limits of v; else v has those of its format alone.
     """
 
     name: str
@@ -48,9 +52,16 @@ class Equation:
     coefficients: tuple[str, ...]
     step: Callable[[tuple[Symbol, ...], Input, Any, Any, StateFunction | None], tuple[Symbol, ...]]
     origin: tuple[Callable[..., Equation], tuple[Any, ...]]
+    limited: bool = False
 
     def __reduce__(self) -> tuple[Callable[..., Equation], tuple[Any, ...]]:
         return self.origin
+
+
+@cache
+def limited(equation: Equation) -> Equation:
+    """The same equation, whose fixed-point numbers keep the limits of v."""
+    return replace(equation, name=f"{equation.name}-limited", origin=(limited, (equation,)), limited=True)
 
 
 class Recording(NamedTuple):
@@ -80,7 +91,7 @@ def recorded(equation: Equation) -> Recording:
     graph = StepGraph()
     states = tuple(graph.variable(name) for name in equation.states)
     p = {name: graph.variable(f"p_{name}", fixed=True) for name in equation.coefficients}
-    k = {name: graph.variable(f"k_{name}", fixed=True) for name in (*CONSTANTS, "v_low", "v_high")}
+    k = {name: graph.variable(f"k_{name}", fixed=True) for name in (*CONSTANTS, *LIMITS)}
     current = graph.variable("I")
     return Recording(states, current, p, k, equation.step(states, Input(current), Names(p), Names(k), None))
 

@@ -3,7 +3,7 @@
     1. A product of two states is rounded to the format of the first of them.
     2. Products with coefficients, what is added to them, and states in another format are summed in full and rounded
        once; what has no coefficient is exact, and so is what a spike adds.
-    3. States saturate.
+    3. States saturate; v does so within its limits as well, if the equation is ``limited``.
 
 An expression that is used more than once is computed once, in the format of the first state in it. What is made of
 coefficients alone becomes a constant, which is computed in floating point and rounded once.
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from typing import Literal, NamedTuple, Protocol
 
-from izhi.equation.equation import Equation, Input, Names
+from izhi.equation.equation import LIMITS, Equation, Input, Names
 from izhi.equation.graph import Operand, StepGraph, Symbol, fail, in_order, number_of, rewritten
 from izhi.equation.words import clip, double, rounded, select, single
 
@@ -123,6 +123,7 @@ class FixedPointStep(NamedTuple):
         symbols: of the constants, by name.
         bias: the constant that contains the bias of the input and is added to products; None if there is none.
         factor: coefficients that multiply the input wherever it is; hardware includes them in the factor of its sums.
+        limits: names of the constants that are limits of v.
     """
 
     after: tuple[Symbol, ...]
@@ -131,6 +132,7 @@ class FixedPointStep(NamedTuple):
     symbols: Mapping[str, Symbol]
     bias: str | None
     factor: Symbol | None
+    limits: tuple[str, ...]
 
 
 class _Term(NamedTuple):
@@ -248,10 +250,13 @@ class _Rounding:
             return self.known[node][0], False
         if node.op == "clip":
             inside, *limits = node.args
+            total, is_of_v = self._sum(inside, of), all(_limit_of_v(x) for x in limits)
             if any(abs(number_of(x)) < math.inf if x.op == "constant" else True for x in limits):
                 low, high = (self._constant(x, "value", of) for x in limits)
-                return self.arithmetic.limited(self._sum(inside, of), low, high), True
-            return self._know(node, self.arithmetic.saturated(self._sum(inside, of), of), of), False
+                total = self.arithmetic.limited(total, low, high)
+                if not is_of_v:
+                    return total, True
+            return self._know(node, self.arithmetic.saturated(total, of), of), False
         if node in self.graph.fixed:
             return self._constant(node, "value", of), False
         return (node, False) if node.op == "variable" else (self._sum(node, of), True)
@@ -382,6 +387,8 @@ class _Rounding:
 
     def _name(self, expression: Symbol) -> str | None:
         """The parameter that an expression is, but for constants of the equation; "bias" for 0."""
+        if limit := _limit_of_v(expression):
+            return limit
         nodes = in_order([expression])
         if any(x.op not in ("variable", "*") for x in nodes):
             return "bias" if expression.op == "constant" and not number_of(expression) else None
@@ -411,6 +418,11 @@ def _added(total: Symbol, sign: float, x: Operand) -> Symbol:
     return graph.sum(total, x) if sign > 0 else graph.difference(total, x)
 
 
+def _limit_of_v(x: Symbol) -> str | None:
+    """The name of a limit of v; None for another expression."""
+    return next((name for name in LIMITS if x.op == "variable" and x.value == f"k_{name}"), None)
+
+
 def _given(node: Symbol, condition: Symbol, holds: bool) -> Symbol:
     """An expression where a condition is known."""
 
@@ -432,14 +444,16 @@ def fixed_point_step(
         states: before the step, in their formats.
         current: the input without its bias, in the format of the first state.
         arithmetic: in which the step is written.
-        constants: of the equation, by name; states have no limits but their formats'.
+        constants: of the equation, by name; the limits of v are constants of each neuron, if the equation is limited.
 
     Raises:
         EquationError: for an operation that integers do not have, with the line of the step's function.
     """
     p = {name: graph.variable(f"p_{name}", fixed=True) for name in equation.coefficients}
     bias = graph.variable("bias", fixed=True)
-    k = Names({**constants, "v_low": -math.inf, "v_high": math.inf})
+    unlimited = dict(zip(LIMITS, (-math.inf, math.inf), strict=True))
+    own = {name: graph.variable(f"k_{name}", fixed=True) for name in LIMITS}
+    k = Names({**constants, **(own if equation.limited else unlimited)})
     *after, fires = equation.step(states, Input(current + bias), Names(p), k, None)
     known = {x: (x, name) for x, name in zip(states, equation.states, strict=True)}
     known[current] = current, equation.states[0]
@@ -456,7 +470,8 @@ def fixed_point_step(
     ordered = sorted(rounding.constants, key=lambda x: _order(x, equation))
     biased = [x.name for x in ordered if x.role == "addend" and bias in in_order([x.expression])]
     symbols = {x.name: rounding.constants[x] for x in ordered}
-    return FixedPointStep(fixed, spike, tuple(ordered), symbols, biased[0] if biased else None, rounding.factor)
+    limits = tuple(x.name for x in ordered if _limit_of_v(x.expression))
+    return FixedPointStep(fixed, spike, tuple(ordered), symbols, biased[0] if biased else None, rounding.factor, limits)
 
 
 def _order(constant: Constant, equation: Equation) -> tuple[object, ...]:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from izhi.equation.integers import integer_step
+from izhi.equation.equation import limited
+from izhi.equation.integers import fixed_point_constants, integer_step
 from izhi.hardware.fixed import FixedPoint
 from izhi.hardware.fixed.bounds import MOST_BITS
 from izhi.kernels import Spikes, SynapticInput
@@ -48,11 +49,12 @@ class Ranges(NamedTuple):
 
 
 class _RangeRecorder:
-    """Neurons that run step by step, and record the largest magnitudes of their states."""
+    """Neurons that run step by step, and record the largest magnitudes of their states, and if v reaches a limit."""
 
-    def __init__(self, neuron: Neuron) -> None:
-        self.neuron = neuron
+    def __init__(self, neuron: Neuron, limits: Sequence[Tensor] = ()) -> None:
+        self.neuron, self.limits = neuron, limits
         self.largest: list[Tensor] = []
+        self.is_limited = False
 
     def __call__(self, drive: SynapticInput, state: Any) -> tuple[Tensor, Any]:
         spikes, g = [], drive.conductance
@@ -60,6 +62,7 @@ class _RangeRecorder:
             one = drive._replace(current=drive.current[t : t + 1], conductance=None if g is None else g[t : t + 1])
             fired, state = self.neuron(one, state)
             *own, memory = state
+            self.is_limited |= any(bool((own[0] == limit).any()) for limit in self.limits)
             values = (*own, memory.synapse[0] if memory.synapse else torch.zeros(1))
             self.largest = [
                 _quantile(x, at_least)
@@ -73,6 +76,15 @@ class _RangeRecorder:
         """The largest of all steps."""
         *states, trace = torch.stack(self.largest).tolist()
         return Ranges(tuple(states), trace)
+
+
+def _limits(neuron: Neuron) -> list[Tensor]:
+    """The limits of v of a float neuron that are finite; none for an equation without them."""
+    settings = cast(NeuronLayer[Any, Any], neuron).settings
+    if not fixed_point_constants(limited(settings.equation)).limits:
+        return []
+    limits = settings.constants.v_low, settings.constants.v_high
+    return [torch.tensor(x, dtype=torch.float32) for x in limits if math.isfinite(x)]
 
 
 def _quantile(x: Tensor, at_least: Tensor) -> Tensor:
@@ -142,14 +154,16 @@ def calibrate(network: Network, spikes: Spikes, width: int | None, *, fraction: 
 
 
 def _formats_of(layer: Layer, arriving: LayerInput, width: int, fraction: int) -> StateFormats:
-    recorder = _RangeRecorder(layer.neuron)
+    recorder = _RangeRecorder(layer.neuron, _limits(layer.neuron))
     arriving.run(recorder)
     states, trace = recorder.ranges
     least = _least(layer, width, fraction)
     sums = None if layer.connection.synapse is None else fitting(width, ROOM * trace or 1.0)
     v, *others = (fitting(width, max(x, 1.01 * y) or 1.0) for x, y in zip(states, least, strict=True))
     u, *others = others or [fitting(width, 1.0)]
-    return _refine(layer.neuron, arriving, StateFormats(v, u, fraction, sums, tuple(others)), least)
+    return _refine(
+        layer.neuron, arriving, StateFormats(v, u, fraction, sums, tuple(others), recorder.is_limited), least
+    )
 
 
 def _formats_of_readout(synapse: ExponentialSynapse, arriving: LayerInput, width: int, fraction: int) -> StateFormats:
@@ -184,16 +198,29 @@ def _least(layer: Layer, width: int, fraction: int) -> list[float]:
 
 
 def _refine(neuron: Neuron, arriving: LayerInput, formats: StateFormats, least: Sequence[float]) -> StateFormats:
-    """The formats, or finer ones of each state in turn, with the fewest wrong spikes."""
+    """The formats, or others of each state in turn, with the fewest wrong spikes: wider ones of v, or finer ones."""
     (fewest,) = _wrong_spikes(neuron, arriving, [formats])
     if fewest <= NEGLIGIBLE * sum(float(spikes_of_neurons(x).sum()) for x in arriving.outputs):
         return formats
     for place, magnitude in enumerate(least):
-        finer = _finer_formats(formats, place, magnitude)
-        for candidate, error in zip(finer, _wrong_spikes(neuron, arriving, finer), strict=True):
+        others = [*(_wider_formats(neuron, formats) if place == 0 else ()), *_finer_formats(formats, place, magnitude)]
+        for candidate, error in zip(others, _wrong_spikes(neuron, arriving, others), strict=True):
             if error < WORTH_IT * fewest:
                 formats, fewest = candidate, error
     return formats
+
+
+def _wider_formats(neuron: Neuron, formats: StateFormats) -> list[StateFormats]:
+    """Formats with fewer bits behind the point of v, up to one that includes the limits of v.
+
+    Samples do not show how far v goes within a step at whose end it is reset, nor how large the currents are, which
+    have the format of v.
+    """
+    reach = max((float(x.abs()) for x in _limits(neuron)), default=0.0)
+    least = min(formats.v.fraction, fitting(formats.v.width, reach).fraction)
+    return [
+        formats.with_state(0, FixedPoint(formats.v.width, fraction)) for fraction in range(least, formats.v.fraction)
+    ]
 
 
 def _finer_formats(formats: StateFormats, place: int, magnitude: float) -> list[StateFormats]:

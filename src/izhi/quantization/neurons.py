@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from izhi import kernels
+from izhi.equation import Equation
+from izhi.equation.equation import limited
 from izhi.equation.integers import fixed_point_constants, integer_step
-from izhi.errors import CheckpointError, EquationError, SettingError
+from izhi.errors import CheckpointError, EquationError, SettingError, shown
 from izhi.hardware import fixed
 from izhi.hardware.fixed import FixedPoint
 from izhi.hardware.fixed.arithmetic import Integers
@@ -23,7 +25,7 @@ from izhi.kernels import AnyInput, Synapse, SynapticInput
 from izhi.kernels.plan import FORMATS_OF, Formats, Grid
 from izhi.kernels.torch_step import constants_function, rounded
 from izhi.neurons import Neuron
-from izhi.neurons.neuron import NeuronLayer, clamp_straight_through, step_of, step_settings, with_values
+from izhi.neurons.neuron import DYNAMICS, NeuronLayer, clamp_straight_through, step_of, step_settings, with_values
 
 #: Bits of the integers that float32 holds.
 EXACT_BITS = 24
@@ -41,6 +43,7 @@ class StateFormats:
         fraction: bits behind the point of the coefficients.
         trace: of a synapse's sums, in units of its input; None without a synapse.
         others: of the third state and the fourth.
+        limited: whether v keeps the limits of the float neuron beside those of its format.
     """
 
     v: FixedPoint
@@ -48,6 +51,7 @@ class StateFormats:
     fraction: int = 14
     trace: FixedPoint | None = None
     others: tuple[FixedPoint, ...] = ()
+    limited: bool = False
 
     @property
     def states(self) -> tuple[FixedPoint, ...]:
@@ -151,6 +155,7 @@ class QuantizedNeuron(nn.Module):
         self.neuron: NeuronLayer[Any, Any] = neuron
         missing = (formats.v,) * (count - len(formats.states))
         self.register_buffer("format", replace(formats, others=(*formats.others, *missing)).as_tensor())
+        self._is_limited = formats.limited
 
     @property
     def kind(self) -> str:
@@ -160,7 +165,30 @@ class QuantizedNeuron(nn.Module):
     @property
     def formats(self) -> StateFormats:
         """Formats of the states, kept in a buffer, which checkpoints hold."""
-        return StateFormats.of_tensor(self.format, len(self.neuron.settings.equation.states))
+        of_states = StateFormats.of_tensor(self.format, len(self.neuron.settings.equation.states))
+        return replace(of_states, limited=self._is_limited)
+
+    @property
+    def equation(self) -> Equation:
+        """The equation of its steps: that of the float neuron, with the limits of v where the formats keep them."""
+        own: Equation = self.neuron.settings.equation
+        return limited(own) if self._is_limited else own
+
+    def get_extra_state(self) -> Tensor:
+        """Whether v keeps its limits, 0 or 1; networks that were saved before this existed have none."""
+        return torch.tensor(int(self._is_limited))
+
+    def set_extra_state(self, state: object) -> None:
+        """Set it; raises CheckpointError unless the state is 0 or 1."""
+        if not (
+            isinstance(state, Tensor) and state.shape == () and state.dtype == torch.int64 and int(state) in (0, 1)
+        ):
+            raise CheckpointError(f"whether v has limits is {shown(state)}, expected 0 or 1; use an intact copy")
+        self._is_limited = bool(state)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        state_dict.setdefault(prefix + DYNAMICS, torch.tensor(0))
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     @property
     def parameter_shape(self) -> tuple[int, ...] | None:
@@ -212,14 +240,15 @@ class QuantizedNeuron(nn.Module):
 
         Constants are by name, (N,) or (1,); they include the bias of the synaptic input.
         """
-        s, formats = self.neuron.settings, self.formats
-        f = dict(zip(s.equation.states, formats.states, strict=False))
-        constants, selected = fixed_point_constants(s.equation).constants, integer_step(s.equation).selected
+        s, formats, equation = self.neuron.settings, self.formats, self.equation
+        f = dict(zip(equation.states, formats.states, strict=False))
+        step = fixed_point_constants(equation)
+        held = integer_step(equation).selected.union(step.limits)
         p = [torch.as_tensor(x, dtype=torch.float64) for x in self.neuron.coefficients()]
         bias = torch.zeros(1).double() if drive.bias is None else drive.bias.double()
-        *values, factor = constants_function(s.equation)(p, s.constants, bias, torch.zeros(()).double())
+        *values, factor = constants_function(equation)(p, s.constants, bias, torch.zeros(()).double())
         results = dict[str, Tensor]()
-        for constant, value in zip(constants, values, strict=True):
+        for constant, value in zip(step.constants, values, strict=True):
             number = f[constant.of]
             if constant.role == "factor":
                 value = rounded(value, 2.0 ** (formats.fraction + number.fraction - f[constant.by].fraction))
@@ -227,7 +256,7 @@ class QuantizedNeuron(nn.Module):
                 value = rounded(value, 2.0 ** (number.fraction + FINER))
             elif constant.role == "value":
                 value = rounded(value, 2.0**number.fraction)
-                if constant.name in selected:
+                if constant.name in held:
                     value = clamp_straight_through(value, *grid_of(number)[1:])
             results[constant.name] = value.float()
         factor, unit = factor * gain_of(drive), formats.v.unit
@@ -238,11 +267,11 @@ class QuantizedNeuron(nn.Module):
 
     def _over_time(self, drive: AnyInput, state: Any) -> tuple[Tensor, Any]:
         """Run all steps of a synaptic input of integers."""
-        s, (values, factor, _) = self.neuron.settings, self.rounded(drive)
-        name = fixed_point_constants(s.equation).bias
+        s, equation, (values, factor, _) = self.neuron.settings, self.equation, self.rounded(drive)
+        name = fixed_point_constants(equation).bias
         bias = None if name is None else values.pop(name).expand(drive.shape[2:])
         p = (*values.values(), factor)
-        settings = step_settings(s.equation, s.surrogate, s.constants, s.state_quant, self.formats.of_kernels)
+        settings = step_settings(equation, s.surrogate, s.constants, s.state_quant, self.formats.of_kernels)
         *tensors, memory = state
         drive = drive._replace(gain=None, bias=bias)
         spikes, memory, after = kernels.run(drive, memory, tuple(tensors), p, settings, self.kernel)
@@ -269,7 +298,7 @@ class QuantizedNeuron(nn.Module):
 
     @property
     def _kind(self) -> type[fixed.IntegerNeuron]:
-        equation = self.neuron.settings.equation
+        equation = self.equation
         start = self.neuron.initial_state(torch.zeros(1, 1))[:-1]
         initial = tuple(name for name, x in zip(equation.states, start, strict=True) if x.any())
         return kind_of(equation, initial)

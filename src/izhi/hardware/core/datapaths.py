@@ -25,6 +25,11 @@ from izhi.hardware.core.shape import LayerShape, step_of
 _LOGIC: dict[str, Callable[..., Value]] = {"not": operator.invert, "and": operator.and_, "or": operator.or_}
 
 
+def _clamped(x: Value, low: Value, high: Value) -> Value:
+    """x within limits; the upper one where they cross, as in every executor."""
+    return Mux((x > high) | (low > high), high, Mux(x < low, low, x))
+
+
 class _Timed(NamedTuple):
     """A value in the cycle in which it is computed.
 
@@ -89,7 +94,7 @@ class _Scheduler:
         if node.op in (">=", ">"):
             return self._next(args, True, lambda a, b: a >= b if node.op == ">=" else a > b)
         if node.op == "clip":
-            return self._next(args, True, lambda x, low, high: Mux(x < low, low, Mux(x > high, high, x)))
+            return self._next(args, True, _clamped)
         if node.op == "absolute":
             return self._next(args, True, lambda x: Mux(x < 0, -x, x))
         return self._next(args, False, _LOGIC[node.op])
