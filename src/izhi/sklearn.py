@@ -60,7 +60,7 @@ class _SpikingEstimator(BaseEstimator):  # type: ignore[misc]
     """What the classifier and the regressor share: inputs, network, training."""
 
     def __init__(
-        self, hidden: Sequence[int] = (64,), neuron: str = "normalized", *, learn: Sequence[str] = (),
+        self, hidden: Sequence[int] = (128,), neuron: str = "normalized", *, learn: Sequence[str] = (),
         encoding: Literal["constant", "latency", "rate"] = "constant", steps: int = 20, epochs: int = 30,
         batch_size: int = 32, learning_rate: float = 1e-2, network: Callable[[int, int], Network] | None = None,
         accelerator: str = "cpu", random_state: int | np.random.RandomState | None = None,
@@ -326,7 +326,7 @@ class SpikingRegressor(MultiOutputMixin, RegressorMixin, _SpikingEstimator):  # 
     Inputs are those of ``SpikingClassifier``. The network's output is a current for each target, whose mean over time
     is the target, standardised by the training samples. Training minimises the squared error.
 
-    Arguments are those of ``SpikingClassifier``; ``hidden`` is (128,) by default.
+    Arguments are those of ``SpikingClassifier``.
 
     Attributes:
         network_: the trained network.
@@ -336,17 +336,6 @@ class SpikingRegressor(MultiOutputMixin, RegressorMixin, _SpikingEstimator):  # 
         n_features_in_: features of a sample.
         history_: metrics of each epoch.
     """
-
-    def __init__(
-        self, hidden: Sequence[int] = (128,), neuron: str = "normalized", *, learn: Sequence[str] = (),
-        encoding: Literal["constant", "latency", "rate"] = "constant", steps: int = 20, epochs: int = 30,
-        batch_size: int = 32, learning_rate: float = 1e-2, network: Callable[[int, int], Network] | None = None,
-        accelerator: str = "cpu", random_state: int | np.random.RandomState | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(
-            hidden, neuron, learn=learn, encoding=encoding, steps=steps, epochs=epochs, batch_size=batch_size,
-            learning_rate=learning_rate, network=network, accelerator=accelerator, random_state=random_state,
-        )  # fmt: skip
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> SpikingRegressor:
         """Train a network anew.
