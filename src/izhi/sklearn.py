@@ -95,7 +95,6 @@ class _SpikingEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _start(self, features: int) -> None:
         """Make a new network, which has seen nothing."""
-        at_least_one(epochs=self.epochs, batch_size=self.batch_size)
         if self.encoding not in CODES:
             raise SettingError(f"encoding is {self.encoding!r}, expected one of {', '.join(CODES)}")
         self.scaler_ = StandardScaler()
@@ -129,6 +128,7 @@ class _SpikingEstimator(BaseEstimator):  # type: ignore[misc]
         schedule: str,
     ) -> _Estimator:  # fmt: skip
         """Train the network for some more epochs, on samples that all count."""
+        at_least_one(epochs=epochs, batch_size=self.batch_size)
         self.scaler_.partial_fit(x, sample_weight=weights)
         fabric = self._fabric()
         inputs, targets = (part.to(fabric.device) for part in (self._inputs(x), self._targets(y, weights)))
