@@ -209,7 +209,7 @@ def test_wrong_weights_and_targets_are_named(model, samples):
     x, y = samples
     with pytest.raises(IzhiError, match="a sample weight is -2, expected numbers from 0"):
         clone(model).fit(x, y, sample_weight=np.where(np.arange(len(x)) == 3, -2, 1))
-    with pytest.raises(IzhiError, match="every sample weight is 0, expected one above 0 at least"):
+    with pytest.raises(IzhiError, match="every sample weight is zero, expected one above 0 at least"):
         clone(model).fit(x, y, sample_weight=np.zeros(len(x)))
     with pytest.raises(IzhiError, match="batch_size"):
         clone(model).set_params(batch_size=0).fit(x, y)

@@ -120,7 +120,7 @@ class _SpikingEstimator(BaseEstimator):  # type: ignore[misc]
             raise SettingError(f"a sample weight is {weights.min():g}, expected numbers from 0")
         counts = weights > 0
         if not counts.any():
-            raise SettingError("every sample weight is 0, expected one above 0 at least")
+            raise SettingError("every sample weight is zero, expected one above 0 at least")
         return x[counts], y[counts], weights[counts]
 
     def _train(
