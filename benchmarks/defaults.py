@@ -1,7 +1,7 @@
 """What a first try gives: runs at defaults beside scikit-learn's, on ten small data sets or those that are named.
 
     python benchmarks/defaults.py                     # tables and time series; data in $IZHI_DATA where it is at hand
-    python benchmarks/defaults.py --estimators        # SpikingClassifier beside scikit-learn's own
+    python benchmarks/defaults.py --estimators        # SpikingClassifier and SpikingRegressor beside scikit-learn's own
     python benchmarks/defaults.py iris own.npz --seeds 0,1,2 --neurons lif,normalized --json found.json
 
 Each network is trained as ``izhi train --dataset NAME --seed SEED`` does without further options, as it does with
@@ -26,21 +26,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn import datasets
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_score
-from sklearn.neural_network import MLPClassifier
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import KFold, StratifiedKFold, cross_val_score
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
+from sklearn.svm import SVC, SVR
 
 from izhi import data
 from izhi.cli import main as izhi
 from izhi.data import AnySamples
 from izhi.errors import IzhiError
 from izhi.network.encoding import resampled
-from izhi.sklearn import SpikingClassifier
+from izhi.sklearn import SpikingClassifier, SpikingRegressor
 
 NAMES = ("iris", "wine", "breast_cancer", "digits", "vibrations", "hapt", "ts:JapaneseVowels", "ts:BasicMotions",
          "ts:GunPoint", "smartwatch")  # fmt: skip
@@ -111,7 +112,7 @@ def row(name: str, neurons: list[str], seeds: list[int]) -> dict[str, Any]:
     return found
 
 
-def tables() -> dict[str, Any]:
+def classifications() -> dict[str, Any]:
     """Eight small tables: four of scikit-learn, four that are made."""
     made: Any = datasets.make_classification
     return {
@@ -125,20 +126,50 @@ def tables() -> dict[str, Any]:
     }
 
 
+def regressions() -> dict[str, Any]:
+    """Four small tables of numbers to predict: one of scikit-learn, three that are made."""
+    return {
+        "diabetes": datasets.load_diabetes(return_X_y=True),
+        "make_regression 300 × 12": datasets.make_regression(300, 12, n_informative=8, noise=20, random_state=7),
+        "make_friedman1 400 × 10": datasets.make_friedman1(400, 10, noise=1, random_state=8),
+        "make_friedman2 400 × 4": datasets.make_friedman2(400, noise=100, random_state=9),
+    }
+
+
+def scaled(model: Any) -> Any:
+    """A regressor that sees features and targets standardised."""
+    return TransformedTargetRegressor(make_pipeline(StandardScaler(), model), transformer=StandardScaler())
+
+
 def estimators(seeds: list[int]) -> str:
-    """Three-fold accuracies of estimators at their defaults, mean ± deviation of the seeds, and seconds of a fit."""
-    folds = StratifiedKFold(3, shuffle=True, random_state=0)
-    makers: dict[str, Any] = {
+    """Tables of classifiers and of regressors at their defaults."""
+    classifiers: dict[str, Any] = {
         "SpikingClassifier": lambda seed: SpikingClassifier(random_state=seed),
         "MLPClassifier": lambda seed: MLPClassifier(random_state=seed), "SVC": lambda seed: SVC(),
     }  # fmt: skip
+    regressors: dict[str, Any] = {
+        "SpikingRegressor": lambda seed: SpikingRegressor(random_state=seed),
+        "MLPRegressor": lambda seed: MLPRegressor(random_state=seed),
+        "MLPRegressor, scaled": lambda seed: scaled(MLPRegressor(random_state=seed)),
+        "SVR": lambda seed: SVR(), "SVR, scaled": lambda seed: scaled(SVR()), "Ridge": lambda seed: Ridge(),
+    }  # fmt: skip
+    return "\n\n".join(
+        (
+            folded(classifiers, classifications(), StratifiedKFold(3, shuffle=True, random_state=0), seeds),
+            folded(regressors, regressions(), KFold(3, shuffle=True, random_state=0), seeds),
+        )
+    )
+
+
+def folded(makers: dict[str, Any], tables: dict[str, Any], folds: Any, seeds: list[int]) -> str:
+    """Scores over folds (accuracy, R²) × 100, mean ± deviation of the seeds, and seconds of a fit."""
     lines, means = ["| table | " + " | ".join(makers) + " |", "|---" * (len(makers) + 1) + "|"], []
-    for name, (x, y) in tables().items():
+    for name, (x, y) in tables.items():
         cells, row = [], []
         for make in makers.values():
             began = time.process_time()
             found = [100 * cross_val_score(make(seed), x, y, cv=folds).mean() for seed in seeds]
-            seconds = (time.process_time() - began) / (3 * len(seeds))
+            seconds = (time.process_time() - began) / (folds.get_n_splits() * len(seeds))
             cells.append(f"{np.mean(found):.1f} ± {np.std(found):.1f} ({seconds:.1f} s)")
             row.append(np.mean(found))
         means.append(row)
@@ -164,7 +195,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=NAMES, help="data sets or files")
     parser.add_argument("--neurons", default="lif")
     parser.add_argument("--seeds", default="0,1,2,3,4")
-    parser.add_argument("--estimators", action="store_true", help="estimators of scikit-learn on eight tables instead")
+    parser.add_argument("--estimators", action="store_true", help="estimators of scikit-learn on twelve tables instead")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     if options.estimators:

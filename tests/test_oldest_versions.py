@@ -64,7 +64,7 @@ def test_from_training_to_integers(neuron, tmp_path):
     "file",
     [
         "network/test_torch_modules.py", "network/test_rows.py", "neurons/test_lif.py", "neurons/test_own_loop.py",
-        "exchange/test_nir.py", "experiments/test_settings.py",
+        "exchange/test_nir.py", "experiments/test_settings.py", "test_sklearn.py",
     ],
 )  # fmt: skip
 def test_tests_pass(file, tmp_path):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import izhi
+from izhi.cli.commands import COMMANDS
 from izhi.deprecation import RenamedWarning
 
 SOURCE = Path(__file__).parents[1] / "src" / "izhi"
@@ -50,7 +51,7 @@ DOORS = {
     "fixed": {"hardware"},
     "hls_ip": {"hardware"},
     "nir": {"exchange"},
-    "sklearn": {"data", "network", "neurons", "spec", "training"},
+    "sklearn": {"network", "neurons", "spec", "training"},
     "snntorch": {"exchange", "kernels", "neurons", "spec"},
     "surrogate": {"neurons"},
 }
@@ -199,3 +200,15 @@ def test_old_names_of_doors_lead_to_new_ones() -> None:
             neuron = make(size=3)
         with pytest.warns(RenamedWarning, match="size is now .*parameter_shape"):
             assert neuron.size == (3,)
+
+
+def test_the_page_of_the_interface_labels_every_public_module_and_command() -> None:
+    page = (SOURCE.parents[1] / "docs" / "interface.md").read_text()
+    table = page.partition("## Maturity")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    modules = {name for row in rows for name in re.findall(r"`(izhi(?:\.\w+)?)`", row)}
+    assert modules == set(PUBLIC)
+    assert {name for row in rows for name in re.findall(r"`izhi (\w+)`", row)} == set(COMMANDS)
+    known = re.findall(r"^- \*\*([\w ]+)\*\*:", table, re.MULTILINE)
+    assert len(known) == 4
+    assert all(any(label in row.rsplit("|", 2)[1] for label in known) for row in rows)

@@ -29,7 +29,7 @@ DOORS: Mapping[str, str] = {
     "izhi.hls_ip": "the existing FPGA IP",
     "izhi.nir": "import and export of NIR files",
     "izhi.snntorch": "neurons for snnTorch, and conversion of its networks",
-    "izhi.sklearn": "an estimator of scikit-learn",
+    "izhi.sklearn": "estimators of scikit-learn",
     "izhi.zoo": "trained networks that come with Izhi",
     "izhi.errors": "errors",
 }

@@ -51,6 +51,21 @@ def test_what_is_given_stays_and_the_rest_follows_it(iris):
     assert suited.suited({"optimizer": "snes"}, iris) == {}
 
 
+def test_recordings_get_enough_steps_and_keep_their_encoding():
+    kind = np.dtype([("t", np.int64), ("x", np.int64), ("y", np.int64), ("p", np.int64)])
+    draw = np.random.default_rng(0)
+    recordings = []
+    for label in np.arange(96) % 2:
+        events = np.zeros(20, kind)
+        events["t"], events["x"] = np.sort(draw.integers(0, 900, 20)), draw.integers(0, 4, 20)
+        recordings.append((events, int(label)))
+    own = data.Dataset.of(recordings, test=recordings[:8], sensor=(2, 1, 4))
+    assert suited.suited({}, own) == {
+        "batch_size": 8, "epochs": 50, "learning_rate": 2e-3, "readout": "current", "hidden": (128,),
+    }  # fmt: skip
+    assert suited.suited({"optimizer": "snes"}, own) == {}
+
+
 @pytest.mark.parametrize(
     "command", [["train"], ["compare", "--neurons", "lif"], ["tune", "--neurons", "lif"]], ids=" ".join
 )

@@ -27,9 +27,9 @@ _DECIDE_THE_NEURON = {*NeuronSettings.model_fields, "layers", "connection"} - {"
 
 
 def suited(given: Mapping[str, Any], dataset: Dataset, *, neuron: bool = True) -> dict[str, object]:
-    """Settings for a small data set of values or time series that are not given; none for others.
+    """Settings for a small data set that are not given; none for others.
 
-    Recorded events, series with a label for each step, and evolution keep the defaults.
+    Series with a label for each step, and evolution, keep the defaults.
 
     Args:
         given: settings by name, of their own types.
@@ -37,10 +37,7 @@ def suited(given: Mapping[str, Any], dataset: Dataset, *, neuron: bool = True) -
         neuron: whether the neuron is chosen too; where neurons are compared it is not.
     """
     train, count = dataset.train, _count(given, dataset)
-    if (
-        count >= _MANY or isinstance(train, EventSamples) or has_step_labels(train)
-        or given.get("optimizer") in SEARCHES
-    ):  # fmt: skip
+    if count >= _MANY or has_step_labels(train) or given.get("optimizer") in SEARCHES:
         return {}
     is_series = isinstance(train, SeriesSamples)
     batch: int = given.get("batch_size", min(64 if is_series else 256, max(8, count // 16)))
@@ -62,7 +59,7 @@ def suited(given: Mapping[str, Any], dataset: Dataset, *, neuron: bool = True) -
         chosen["steps"] = train.longest if keeps_steps else min(_STEPS, train.longest)
         if given.get("encoding", "current") in ("current", "rate"):
             chosen["population"] = 8
-    else:
+    elif not isinstance(train, EventSamples):
         chosen["encoding"] = "constant"
     return {name: value for name, value in chosen.items() if name not in given}
 
