@@ -21,6 +21,7 @@ TESTED = (
     "event_orders_figure",
     "explorer",
     "full_size",
+    "gpu_kernels",
     "house",
     "mutants",
     "other_libraries",
@@ -137,6 +138,16 @@ def test_full_size(name, recordings):
     assert len(table) == 3
     assert table[2].startswith(f"| {name} | {recordings} | ")
     assert table[2].count("|") == table[0].count("|")
+
+
+@pytest.mark.slow
+def test_gpu_kernels(tmp_path):
+    pytest.importorskip("triton")
+    rows = tmp_path / "rows.json"
+    said = run("gpu_kernels", "--cases", "one", "--targets", "sm_90,gfx942", "--json", rows)
+    assert len(json.loads(rows.read_text())) == 4
+    assert said.count("| `recurrence.") == 4
+    assert run("gpu_kernels", "--table", rows) == said
 
 
 @pytest.mark.slow

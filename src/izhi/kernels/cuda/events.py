@@ -156,7 +156,7 @@ def listed(words: Tensor, steps: int) -> Events:
     """The events of words (B, ⌈T/32⌉, N)."""
     batch, chunks, inputs = words.shape
     words, room = words.contiguous(), -(-inputs // WORD) * WORD
-    places, counts = torch.empty_like(words[:, 0]), words.new_empty(batch)
+    places, counts = words.new_empty(batch, inputs), words.new_empty(batch)
     gathered = words.new_empty(batch, chunks, room)
     if batch:
         launch(_list, (batch,), words, places, counts, gathered, chunks, inputs, room, block=_LISTED)
