@@ -21,11 +21,13 @@ import tempfile
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, cast
 from unittest import mock
 
-os.environ.pop("TRITON_INTERPRET", None)  # the interpreter compiles nothing
+if __name__ == "__main__":
+    os.environ.pop("TRITON_INTERPRET", None)  # the interpreter compiles nothing
 
 import torch
 import triton
@@ -68,8 +70,9 @@ LIF_RESETS = ("subtract", "soft", "zero", "value", "none")
 IZHIKEVICH_RESETS = ("subtract", "none", "smooth")
 
 
-def play_gpu() -> None:
-    """Let calls on CPU tensors choose the kernels that they would choose on a GPU."""
+@contextmanager
+def played_gpu() -> Iterator[None]:
+    """Calls on CPU tensors choose the kernels that they would choose on a GPU."""
 
     def product(*arguments: Any, **named: Any) -> ProductCall:
         return ProductCall(*arguments, **named)._replace(device="cuda")
@@ -77,12 +80,15 @@ def play_gpu() -> None:
     def neurons(*arguments: Any, **named: Any) -> NeuronCall:
         return NeuronCall(*arguments, **named)._replace(device="cuda")
 
-    for module in (packed, products):
-        mock.patch.object(module, "bits_on", return_value=cuda.BITS).start()
-    mock.patch.object(products, "ProductCall", product).start()
-    mock.patch.object(dispatch, "NeuronCall", neurons).start()
-    for module in (dispatch, routes):
-        mock.patch.object(module, "this_machine", return_value=Machine(None, has_triton=True)).start()
+    with ExitStack() as stack:
+        for module in (packed, products):
+            stack.enter_context(mock.patch.object(module, "bits_on", return_value=cuda.BITS))
+        stack.enter_context(mock.patch.object(products, "ProductCall", product))
+        stack.enter_context(mock.patch.object(dispatch, "NeuronCall", neurons))
+        for module in (dispatch, routes):
+            machine = Machine(None, has_triton=True)
+            stack.enter_context(mock.patch.object(module, "this_machine", return_value=machine))
+        yield
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +108,7 @@ class Variant:
     options: dict[str, Any]
 
 
-class _NoDriver:
+class NoDriver:
     """The driver of a GPU that does nothing."""
 
     def get_current_device(self) -> int:
@@ -115,16 +121,20 @@ class _NoDriver:
         return TARGETS["sm_80"]
 
 
-class _NoKernel:
-    """A compiled kernel that does nothing."""
+class NoKernel:
+    """A compiled kernel that does nothing but count its launches."""
 
     function = packed_metadata = None
+
+    def __init__(self, name: str, launches: list[str]) -> None:
+        self.name, self.launches = name, launches
 
     def launch_metadata(self, *_: Any) -> None:
         return None
 
     def run(self, *_: Any) -> None:
-        """Nothing."""
+        """Launch it."""
+        self.launches.append(self.name)
 
 
 class Recorder:
@@ -137,15 +147,15 @@ class Recorder:
 
     def install(self) -> None:
         """Record launches from now on, in place of them."""
-        driver.set_active(_NoDriver())
+        driver.set_active(NoDriver())
         recorder = self
 
-        def run(self: Any, *arguments: Any, grid: Any, warmup: bool, **named: Any) -> _NoKernel:
+        def run(self: Any, *arguments: Any, grid: Any, warmup: bool, **named: Any) -> NoKernel:
             return recorder.record(self, arguments, named)
 
         mock.patch.object(JITFunction, "run", run).start()
 
-    def record(self, function: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> _NoKernel:
+    def record(self, function: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> NoKernel:
         """Take the arguments of a launch apart as Triton does."""
         binder = create_function_from_signature(function.signature, function.params, _HOST)
         bound, specialization, given = binder(*arguments, **named)
@@ -158,8 +168,7 @@ class Recorder:
         kernel = f"{function.__module__.rpartition('.')[2]}.{function.__name__.lstrip('_')}"
         source = ASTSource(function, signature, constants, attributes)
         self.variants.setdefault(key, Variant(kernel, self.case, source, dict(given)))
-        self.launches.append(kernel)
-        return _NoKernel()
+        return NoKernel(kernel, self.launches)
 
 
 def _neuron(kind: str, learn: str = "none", size: int | None = None, of: SpikeGradient | None = None) -> NeuronLayer:
@@ -357,10 +366,10 @@ def variants(cases: str) -> list[Variant]:
     """The variants that all launches of some cases need."""
     recorder = Recorder()
     recorder.install()
-    play_gpu()
-    for function, arguments in CASES[cases]():
-        recorder.case = f"{function.__name__.lstrip('_')} {' '.join(map(str, arguments))}"
-        function(*arguments)
+    with played_gpu():
+        for function, arguments in CASES[cases]():
+            recorder.case = f"{function.__name__.lstrip('_')} {' '.join(map(str, arguments))}"
+            function(*arguments)
     return list(recorder.variants.values())
 
 

@@ -116,8 +116,8 @@ def backward(
 
 
 DEVICE = SimpleNamespace(
-    COMPILER="NumPy", TAKES_FACTORS=False, LAYER=cpu.LAYER, FEEDBACK=None, forward=forward, backward=backward,
-    rate=cpu.rate,
+    COMPILER="NumPy", TAKES_FACTORS=False, LOADS_DECAY=False, LAYER=cpu.LAYER, FEEDBACK=None, forward=forward,
+    backward=backward, rate=cpu.rate,
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ TESTED = (
     "explorer",
     "full_size",
     "gpu_kernels",
+    "gpu_launches",
     "house",
     "mutants",
     "other_libraries",
@@ -148,6 +149,18 @@ def test_gpu_kernels(tmp_path):
     assert len(json.loads(rows.read_text())) == 4
     assert said.count("| `recurrence.") == 4
     assert run("gpu_kernels", "--table", rows) == said
+
+
+@pytest.mark.slow
+def test_gpu_launches():
+    pytest.importorskip("triton")
+    rows = [line.strip("| ").split(" | ") for line in run("gpu_launches").splitlines()]
+    networks, kernels = [[row for row in rows if len(row) == n and row[1].isdigit()] for n in (5, 4)]
+    assert {row[3] for row in networks} == {row[4] for row in networks} == {"0"}
+    assert {row[1] for row in networks} == {"8"}
+    assert len(kernels) == 6
+    # Of Triton's kernels with tens of arguments; a busy machine makes both slower.
+    assert all(float(row[3]) < float(row[2]) for row in kernels if int(row[1]) > 40)
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from izhi import LIF, Izhikevich, preset
-from izhi.kernels.plan import KEEP_EVERY, Call, LayerCall, Plan, step_form
+from izhi.kernels.plan import KEEP_EVERY, Call, Constants, LayerCall, Plan, step_form
 
 if not importlib.util.find_spec("triton"):
     pytest.skip("Triton is not installed", allow_module_level=True)
@@ -136,14 +136,14 @@ def test_shapes_formats_and_devices_of_neurons(
     kind: str, dtype: torch.dtype, full: bool, launches: list[tuple[Any, ...]]
 ) -> None:
     plan = plan_of(kind, dtype, full)
-    constants = torch.zeros(len(cuda.recurrence.Constants._fields))
+    constants = torch.zeros(len(Constants._fields))
     with FakeTensorMode(), torch.device(SECOND):
         current, y = (
             torch.empty(T, B * N, dtype=dtype),
             torch.empty(T if full else 1, B * N if full else 0, dtype=dtype),
         )
         p = torch.empty(plan.rows, N if full else 1)
-        call = Call(current, y, torch.empty(N if full else 0), p, constants)
+        call = Call(current, y, torch.empty(N if full else 0), p, constants, torch.empty(()))
         spikes, kept, last = cuda.forward(plan, call, torch.empty(plan.states, B * N), KEEP_EVERY)
         assert (spikes.shape, spikes.dtype) == (current.shape, dtype)
         assert (kept.shape, kept.dtype) == ((2, plan.states, B * N), torch.float32)
@@ -166,7 +166,7 @@ def test_shapes_formats_and_devices_of_neurons(
 @pytest.mark.parametrize("kind", NEURONS)
 def test_shapes_formats_and_devices_of_bits(kind: str, launches: list[tuple[Any, ...]]) -> None:
     plan = plan_of(kind, torch.bfloat16, False)
-    constants = torch.zeros(len(cuda.recurrence.Constants._fields))
+    constants = torch.zeros(len(Constants._fields))
     with META:
         words = cuda.rate(torch.empty(B, I), T, 0, None)
         assert (words.shape, words.dtype) == ((B, 2, I), torch.int32)
@@ -176,7 +176,9 @@ def test_shapes_formats_and_devices_of_bits(kind: str, launches: list[tuple[Any,
         assert (out.shape, out.dtype) == ((T, B, N), torch.bfloat16)
         gradient = events.weight_gradient(found, out)
         assert (gradient.shape, gradient.dtype) == ((N, I), torch.float32)
-        call = LayerCall(found, torch.empty(N, I), torch.empty(0), torch.empty(plan.rows, 1), constants)
+        call = LayerCall(
+            found, torch.empty(N, I), torch.empty(0), torch.empty(plan.rows, 1), constants, torch.empty(())
+        )
         fired, currents, kept, last = weighted.forward(plan, call, torch.empty(plan.states, B * N), keep=True)
         assert (fired.shape, fired.dtype) == ((B, 2, N), torch.int32)
         assert (currents.shape, currents.dtype) == ((T, B * N), torch.bfloat16)
