@@ -21,6 +21,7 @@ TESTED = (
     "event_orders_figure",
     "explorer",
     "full_size",
+    "gpu",
     "gpu_kernels",
     "gpu_launches",
     "house",
@@ -149,6 +150,18 @@ def test_gpu_kernels(tmp_path):
     assert len(json.loads(rows.read_text())) == 4
     assert said.count("| `recurrence.") == 4
     assert run("gpu_kernels", "--table", rows) == said
+
+
+@pytest.mark.slow
+def test_gpu(tmp_path):
+    pytest.importorskip("triton")
+    said = run("gpu", "--small", "--out", tmp_path)
+    report = json.loads((tmp_path / "gpu.json").read_text())
+    assert {x["outcome"] for x in report["checks"]} <= {"passed", "skipped"}
+    assert len(report["checks"]) == 6
+    assert {x["library"] for x in report["times"]} >= {"Izhi LIF", "Izhi Izhikevich", "snnTorch"}
+    assert (tmp_path / "gpu.md").read_text() + "\n" == said
+    assert said.count("| passed |") >= 4
 
 
 @pytest.mark.slow

@@ -122,7 +122,7 @@ class _Fused(torch.autograd.Function):
         else:
             g = device.backward(plan, call, kept, KEEP_EVERY, grad_spikes, grad_state)
         grad_bias = None if g.bias is None else g.bias.view(-1, call.bias.shape[0]).sum(0)
-        grad_p, grad_decay = _of_coefficients(plan, call, g, ctx.needs_input_grad[7])
+        grad_p, grad_decay = of_coefficients(plan, call, g, ctx.needs_input_grad[7])
         return (
             None, None, None, g.current, g.conductance, grad_bias, grad_p, grad_decay,
             g.state, grad_feedback, grad_first,
@@ -162,12 +162,12 @@ class _FusedLayer(torch.autograd.Function):
             grad_spikes = dense(grad_spikes).to(plan.dtype)
         spikes_learn, wants_first = ctx.needs_input_grad[3], ctx.needs_input_grad[-1]
         g = ctx.kernels.backward(plan, call, currents, kept, grad_spikes, grad_state, wants_first, spikes_learn)
-        grad_p, grad_decay = _of_coefficients(plan, call, g, ctx.needs_input_grad[7])
+        grad_p, grad_decay = of_coefficients(plan, call, g, ctx.needs_input_grad[7])
         of_spikes = None if g.current is None else gradient_of_spikes(g.current, call.weight)
         return None, None, None, of_spikes, g.weight, g.bias, grad_p, grad_decay, g.state
 
 
-def _of_coefficients(
+def of_coefficients(
     plan: Plan, call: Call | LayerCall, g: Gradients | LayerGradients, learns_decay: bool
 ) -> tuple[Tensor | None, Tensor | None]:
     """The gradients of the learned coefficients, (rows, 1) or (rows, N), and of the decay."""
@@ -208,14 +208,14 @@ class _FusedStep(torch.autograd.Function):
         call, after = _one_step(current, coefficients, constants), _together(grad_state)
         grad_spikes = dense(grad_spikes).to(plan.dtype).contiguous().view(1, -1)
         g = ctx.device.backward(plan, call, _together(state)[None], 1, grad_spikes, after)
-        grad_p, _ = _of_coefficients(plan, call, g, False)
+        grad_p, _ = of_coefficients(plan, call, g, False)
         return None, None, None, None, grad_p, g.current.view_as(current), *g.state.view(-1, *current.shape).unbind()
 
 
 def _one_step(current: Tensor, coefficients: Tensor, constants: Tensor) -> Call:
     """The call of one step of a current alone, (B, …)."""
     where = current.device
-    return Call(current.view(1, -1), *_nothing(where), coefficients, constants, _no_decay(where))
+    return Call(current.view(1, -1), *nothing(where), coefficients, constants, _no_decay(where))
 
 
 def _together(states: Sequence[Tensor]) -> Tensor:
@@ -254,7 +254,7 @@ def step(
 
 @cache
 @torch.inference_mode(mode=False)
-def _nothing(where: torch.device) -> tuple[Tensor, Tensor]:
+def nothing(where: torch.device) -> tuple[Tensor, Tensor]:
     """The conductance and bias of neurons that have none."""
     return torch.empty(1, 0, device=where), torch.empty(0, device=where)
 
@@ -306,7 +306,7 @@ def _coefficients(
 
 @lru_cache(maxsize=256)
 @torch.inference_mode(mode=False)
-def _planned(
+def planned(
     form: StepForm, surrogate: type[Surrogate], constants: Constants, dtype: torch.dtype, shared: bool, learn: Learned
 ) -> tuple[Plan, Tensor]:
     """The plan of a call, and its constants as kernels take them."""
@@ -316,7 +316,7 @@ def _planned(
 @lru_cache(maxsize=256)
 def _planned_step(s: StepSettings, dtype: torch.dtype, shared: bool, learn: Learned) -> tuple[Plan, Tensor]:
     """The plan, and the constants, of single steps under a current alone."""
-    return _planned(step_form(s.equation), type(cast(Surrogate, s.surrogate)), s.of_kernels, dtype, shared, learn)
+    return planned(step_form(s.equation), type(cast(Surrogate, s.surrogate)), s.of_kernels, dtype, shared, learn)
 
 
 def _forward_with_feedback(
@@ -469,7 +469,7 @@ def _planned_call(
         s.equation, drive.conductance is not None, drive.synapse is not None, drive.bias is not None,
         s.formats is not None,
     )  # fmt: skip
-    bias = _nothing(where)[1] if drive.bias is None else drive.bias.float().expand(one[1:]).reshape(-1)
+    bias = nothing(where)[1] if drive.bias is None else drive.bias.float().expand(one[1:]).reshape(-1)
     decay, constants = _no_decay(where), s.of_kernels
     traces: tuple[Tensor, ...] = ()
     if drive.synapse is not None:
@@ -479,7 +479,7 @@ def _planned_call(
             constants = constants._replace(decay=float(decay.detach()))
         traces = memory.synapse or (torch.zeros(one, device=where),) * (1 + (drive.conductance is not None))
     p, learned, learn = _coefficients(s, coefficients, one, where, decay.requires_grad)
-    plan, numbers = _planned(form, type(cast(Surrogate, s.surrogate)), constants, dtype, p.shape[1] == 1, learn)
+    plan, numbers = planned(form, type(cast(Surrogate, s.surrogate)), constants, dtype, p.shape[1] == 1, learn)
     every = (*state, *traces)
     held = torch.stack([x.float() for x in every]).view(len(every), -1)
     fixed = bias.detach().contiguous(), p, numbers, decay.detach().to(where, torch.float32)
