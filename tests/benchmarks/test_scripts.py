@@ -14,6 +14,7 @@ import pytest
 from izhi import cli
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
+DOCS = SCRIPTS.parent / "docs" / "results"
 TESTED = (
     "ablation_figure",
     "brf",
@@ -24,6 +25,7 @@ TESTED = (
     "gpu",
     "gpu_kernels",
     "gpu_launches",
+    "gpu_page",
     "house",
     "mutants",
     "other_libraries",
@@ -174,6 +176,21 @@ def test_gpu_launches():
     assert len(kernels) == 6
     # Of Triton's kernels with tens of arguments; a busy machine makes both slower.
     assert all(float(row[3]) < float(row[2]) for row in kernels if int(row[1]) > 40)
+
+
+@pytest.mark.slow
+def test_gpu_page(tmp_path):
+    pytest.importorskip("triton")
+    row = {"kernel": "recurrence.forward", "case": "a", "shared": 0, "spills": 0, "registers": 48}
+    for name, targets in (("one", ["sm_90"]), ("two", ["sm_90", "gfx942"])):
+        (tmp_path / f"{name}.json").write_text(json.dumps([{**row, "target": target} for target in targets]))
+    page = tmp_path / "gpu.md"
+    run("gpu_page", tmp_path / "one.json", tmp_path / "two.json", "--out", page)
+    text = page.read_text()
+    assert text.count("| 1 | 48 to 48 |") == 2
+    assert "Estimates, not measurements" in text
+    shown, written = (re.findall(r"^#+ .*", x, re.M) for x in (text, (DOCS / "gpu.md").read_text()))
+    assert shown == written
 
 
 @pytest.mark.slow
