@@ -45,10 +45,11 @@ def run(
         traces = (torch.zeros(one, device=where),) * (1 + (g is not None))
     first = torch.stack([x.float().reshape(-1) for x in (*state, *traces)])
     assert s.key is not None
+    bias = None if bias is None else bias.float().expand(one[1:]).reshape(-1)
+    numbers = [] if grid is None else list(grid)
     spikes, _, last = neurons(
-        drive.current.reshape(shape[0], -1), None if g is None else g.reshape(shape[0], -1),
-        None if bias is None else bias.float().expand(one[1:]).reshape(-1), coefficients,
-        decay.to(where, torch.float32), first, s.key, learn, implicit, synapse is not None, [] if grid is None else list(grid),
+        drive.current.reshape(shape[0], -1), None if g is None else g.reshape(shape[0], -1), bias, coefficients,
+        decay.to(where, torch.float32), first, s.key, learn, implicit, synapse is not None, numbers,
         torch.is_grad_enabled(),
     )  # fmt: skip
     after = tuple(x.view(one) for x in last)
