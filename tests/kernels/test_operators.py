@@ -55,7 +55,7 @@ def test_a_step_is_one_graph_with_equal_numbers(name: str, monkeypatch: pytest.M
 
 @pytest.mark.slow
 def test_a_graph_takes_other_batches_and_steps() -> None:
-    neuron = Izhikevich(learn=("gain",))
+    neuron = Izhikevich(learn=("gain",), parameter_shape=N)
     compiled = torch.compile(neuron, backend="aot_eager", fullgraph=True, dynamic=True)
     for steps, batch in ((40, 3), (33, 5), (70, 2)):
         x = torch.rand(steps, batch, N)

@@ -8,14 +8,14 @@ reference, which gives the same numbers, and is said once.
 from __future__ import annotations
 
 import warnings
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from izhi.errors import SettingError, SlowKernelWarning, unknown
-from izhi.kernels import cpu, fused, operators, reference, routes
-from izhi.kernels.fused import Device
+from izhi.kernels import fused, operators, reference, routes
+from izhi.kernels.fused import Device, kernels_on
 from izhi.kernels.ops import has_formula
 from izhi.kernels.packed import PackedSpikes
 from izhi.kernels.products import AnyInput, WeightedSpikes
@@ -74,15 +74,6 @@ def _device(choice: NeuronChoice, kernel: str, stacklevel: int) -> Device | None
             stacklevel=stacklevel,
         )
     return None
-
-
-def kernels_on(device: str) -> Device:
-    """The kernels of a kind of device."""
-    if device == "cpu":
-        return cast(Device, cpu)
-    from izhi.kernels import cuda
-
-    return cast(Device, cuda)
 
 
 def run(

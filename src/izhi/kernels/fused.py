@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from izhi.errors import ShapeError
+from izhi.kernels import cpu
 from izhi.kernels.lazy import dense, materialize
 from izhi.kernels.low_rank import factors_of
 from izhi.kernels.ops import Surrogate
@@ -65,6 +66,15 @@ class Device(Protocol):
 
     def rate(self, values: Tensor, steps: int, seed: int, dtype: torch.dtype | None) -> Tensor:
         """Bernoulli spikes, see ``izhi.kernels.rate``."""
+
+
+def kernels_on(device: str) -> Device:
+    """The kernels of a kind of device."""
+    if device == "cpu":
+        return cast(Device, cpu)
+    from izhi.kernels import cuda
+
+    return cast(Device, cuda)
 
 
 class _Now(NamedTuple):

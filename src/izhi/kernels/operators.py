@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
+from izhi.kernels import fused
 from izhi.kernels.ops import Surrogate
 from izhi.kernels.plan import KEEP_EVERY, Call, Grid, Learned, Plan, step_form
 from izhi.kernels.routes import FORMATS, has_triton
@@ -78,10 +79,8 @@ def _planned(
     learn: str, implicit: float, filtered: bool, grid: list[float],
 ) -> _Planned:  # fmt: skip
     """The call of an operator, on tensors with numbers."""
-    from izhi.kernels import dispatch, fused
-
     s, where = settings_of(key), current.device
-    device = dispatch.kernels_on(where.type)
+    device = fused.kernels_on(where.type)
     form = step_form(s.equation, conductance is not None, filtered, bias is not None, s.formats is not None)
     constants = s.of_kernels
     if filtered:
@@ -136,8 +135,6 @@ def neurons_backward(
     grid: list[float],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients of current, conductance, bias, coefficients, decay and state; without numbers where there are none."""
-    from izhi.kernels import fused
-
     device, plan, call = _planned(
         current, conductance, bias, coefficients, decay, key, learn, implicit, filtered, grid
     )  # fmt: skip
