@@ -12,6 +12,8 @@
 #            stopped goes on by the same command (ONLY=temporal,neurons for some pages)
 # make zoo: train the networks of the zoo once more, and write their files and cards; hours, resumed by the same command
 # make bench: set up .venv-bench with the other libraries, then time a training step of each
+# make gpu: on a machine with a CUDA device, set up .venv, run the checks that need one and time training steps there;
+#           writes build/gpu/gpu.md and gpu.json (SMALL=1 tries the same without a device, in Triton's interpreter)
 # make dist: build the wheel and the sdist into dist/, check them, and run the wheel without the checkout
 # PYTHON chooses the interpreter (3.10 or newer).
 
@@ -23,7 +25,7 @@ OLDEST := .venv-oldest
 DIST := .venv-dist
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint docs figures results zoo bench dist clean
+.PHONY: demo test test-all lint docs figures results zoo bench gpu dist clean
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "izhi needs Python 3.10 or newer; try make PYTHON=python3.11")'
@@ -98,6 +100,9 @@ zoo: $(VENV)/installed-tests
 
 bench: .venv-bench/installed
 	.venv-bench/bin/izhi bench
+
+gpu: $(VENV)/installed-tests
+	$(BIN)/python benchmarks/gpu.py --out build/gpu $(if $(SMALL),--small)
 
 $(DIST)/installed: Makefile
 	test -x $(DIST)/bin/python || $(PYTHON) -m venv $(DIST)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from izhi.kernels import cpu, dispatch
+from izhi.kernels import cpu, fused
 from izhi.kernels.cpu.lane import lane_functions
 from izhi.kernels.ops import OpSet
 from izhi.kernels.plan import Call, Gradients, Plan
@@ -116,14 +116,14 @@ def backward(
 
 
 DEVICE = SimpleNamespace(
-    COMPILER="NumPy", TAKES_FACTORS=False, LAYER=cpu.LAYER, FEEDBACK=None, forward=forward, backward=backward,
-    rate=cpu.rate,
+    COMPILER="NumPy", TAKES_FACTORS=False, LOADS_DECAY=False, LAYER=cpu.LAYER, FEEDBACK=None, forward=forward,
+    backward=backward, rate=cpu.rate,
 )  # fmt: skip
 
 
 def use(patch: pytest.MonkeyPatch) -> None:
     """Let neurons that ask for the kernels of a CPU take these."""
-    patch.setattr(dispatch, "cpu", DEVICE)
+    patch.setattr(fused, "cpu", DEVICE)
 
 
 @pytest.fixture(autouse=True)

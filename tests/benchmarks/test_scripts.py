@@ -16,15 +16,20 @@ from izhi import cli
 from izhi.hardware.c import webassembly
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
+DOCS = SCRIPTS.parent / "docs" / "results"
 TESTED = (
     "ablation_figure",
     "baselines",
     "brf",
     "defaults",
-    "event_orders_figure",
     "drawing",
+    "event_orders_figure",
     "explorer",
     "full_size",
+    "gpu",
+    "gpu_kernels",
+    "gpu_launches",
+    "gpu_page",
     "home_figures",
     "house",
     "mutants",
@@ -199,6 +204,55 @@ def test_full_size(name, recordings):
     assert len(table) == 3
     assert table[2].startswith(f"| {name} | {recordings} | ")
     assert table[2].count("|") == table[0].count("|")
+
+
+@pytest.mark.slow
+def test_gpu_kernels(tmp_path):
+    pytest.importorskip("triton")
+    rows = tmp_path / "rows.json"
+    said = run("gpu_kernels", "--cases", "one", "--targets", "sm_90,gfx942", "--json", rows)
+    assert len(json.loads(rows.read_text())) == 4
+    assert said.count("| `recurrence.") == 4
+    assert run("gpu_kernels", "--table", rows) == said
+
+
+@pytest.mark.slow
+def test_gpu(tmp_path):
+    pytest.importorskip("triton")
+    said = run("gpu", "--small", "--out", tmp_path)
+    report = json.loads((tmp_path / "gpu.json").read_text())
+    assert {x["outcome"] for x in report["checks"]} <= {"passed", "skipped"}
+    assert len(report["checks"]) == 6
+    assert {x["library"] for x in report["times"]} >= {"Izhi LIF", "Izhi Izhikevich", "snnTorch"}
+    assert (tmp_path / "gpu.md").read_text() + "\n" == said
+    assert said.count("| passed |") >= 4
+
+
+@pytest.mark.slow
+def test_gpu_launches():
+    pytest.importorskip("triton")
+    rows = [line.strip("| ").split(" | ") for line in run("gpu_launches").splitlines()]
+    networks, kernels = [[row for row in rows if len(row) == n and row[1].isdigit()] for n in (5, 4)]
+    assert {row[3] for row in networks} == {row[4] for row in networks} == {"0"}
+    assert {row[1] for row in networks} == {"8"}
+    assert len(kernels) == 6
+    # Of Triton's kernels with tens of arguments; a busy machine makes both slower.
+    assert all(float(row[3]) < float(row[2]) for row in kernels if int(row[1]) > 40)
+
+
+@pytest.mark.slow
+def test_gpu_page(tmp_path):
+    pytest.importorskip("triton")
+    row = {"kernel": "recurrence.forward", "case": "a", "shared": 0, "spills": 0, "registers": 48}
+    for name, targets in (("one", ["sm_90"]), ("two", ["sm_90", "gfx942"])):
+        (tmp_path / f"{name}.json").write_text(json.dumps([{**row, "target": target} for target in targets]))
+    page = tmp_path / "gpu.md"
+    run("gpu_page", tmp_path / "one.json", tmp_path / "two.json", "--out", page)
+    text = page.read_text()
+    assert text.count("| 1 | 48 to 48 |") == 2
+    assert "Estimates, not measurements" in text
+    shown, written = (re.findall(r"^#+ .*", x, re.M) for x in (text, (DOCS / "gpu.md").read_text()))
+    assert shown == written
 
 
 @pytest.mark.slow

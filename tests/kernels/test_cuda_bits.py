@@ -256,8 +256,8 @@ assembly(events._list, lists, {"block": 1024})
 assembly(events._expand, {**lists, "out": "*bf16"}, {"block": 64})
 assembly(events._product, {**lists, "rows": "*bf16", "out": "*bf16"}, tiles)
 assembly(events._gradient, {**lists, "g": "*bf16", "out": "*fp32"}, tiles)
-assembly(_encode_bits, {"limits": "*i32", "key": "*i32", "words": "*i32"}, {"block": 256})
-floats = dict.fromkeys(("bias", "p", "first", "kept", "last"), "*fp32")
+assembly(_encode_bits, {"limits": "*i32", "words": "*i32"}, {"block": 256})
+floats = dict.fromkeys(("bias", "p", "decay_at", "first", "kept", "last"), "*fp32")
 equations = [izhikevich(ORDERS[name]) for name in ("fpga-ip", "s2nn")]
 for equation in (*equations, *(lif(reset, False) for reset in ("subtract", "value"))):
     form = StepForm(equation, coupled=False, filtered=True, biased=True)

@@ -534,7 +534,7 @@ import torch
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 from izhi.kernels.cuda import recurrence
-from izhi.kernels.cuda.scalars import OPTIONS
+from izhi.kernels.cuda.launch import OPTIONS
 from izhi.equation import izhikevich, lif
 from izhi.kernels.plan import Plan, StepForm
 from izhi import ORDERS
@@ -547,7 +547,7 @@ cases += [(izhikevich(ORDERS["fpga-ip"]), True), (lif("subtract", True), True), 
 for equation, quantized in cases:
     form = StepForm(equation, coupled=not quantized, filtered=True, biased=True, quantized=quantized)
     plan = Plan(form, surrogate.ATan, torch.bfloat16, shared=False, learn="all")
-    for kernel, pointers in ((recurrence._forward(plan), 8), (recurrence._backward(plan), 13)):
+    for kernel, pointers in ((recurrence._forward(plan), 9), (recurrence._backward(plan), 14)):
         names = kernel.arg_names
         of_memory = {"x": "*bf16", "y": "*bf16", "spikes": "*bf16", "grad_spikes": "*bf16",
                      "grad_x": "*bf16", "grad_y": "*bf16"}

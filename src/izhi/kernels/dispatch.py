@@ -8,14 +8,14 @@ reference, which gives the same numbers, and is said once.
 from __future__ import annotations
 
 import warnings
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from izhi.errors import SettingError, SlowKernelWarning, unknown
-from izhi.kernels import cpu, fused, reference, routes
-from izhi.kernels.fused import Device
+from izhi.kernels import fused, operators, reference, routes
+from izhi.kernels.fused import Device, kernels_on
 from izhi.kernels.ops import has_formula
 from izhi.kernels.packed import PackedSpikes
 from izhi.kernels.products import AnyInput, WeightedSpikes
@@ -29,7 +29,7 @@ from izhi.kernels.routes import (
     this_machine,
 )
 from izhi.kernels.synaptic_input import Memory, StepSettings, SynapticInput
-from izhi.kernels.tracing import is_traced
+from izhi.kernels.tracing import is_compiled, is_traced
 
 KERNELS = ("auto", "reference", "cpu", "cuda")
 #: Reasons of which users were warned.
@@ -61,7 +61,7 @@ def _device(choice: NeuronChoice, kernel: str, stacklevel: int) -> Device | None
     if kernel not in KERNELS:
         raise unknown("kernel", kernel, KERNELS)
     if choice.device != "reference":
-        return _kernels_on(choice.device)
+        return kernels_on(choice.device)
     if choice.is_fallback and kernel != "auto":
         raise SettingError(
             f"kernel {kernel!r} does not cover this call: {choice.reason}; use 'auto' or kernel=\"reference\""
@@ -76,14 +76,6 @@ def _device(choice: NeuronChoice, kernel: str, stacklevel: int) -> Device | None
     return None
 
 
-def _kernels_on(device: str) -> Device:
-    if device == "cpu":
-        return cast(Device, cpu)
-    from izhi.kernels import cuda
-
-    return cast(Device, cuda)
-
-
 def run(
     drive: AnyInput, memory: Memory, state: tuple[Tensor, ...], p: tuple[Tensor | float, ...], s: StepSettings,
     kernel: str = "auto",
@@ -92,6 +84,8 @@ def run(
     traced = is_traced()
     is_free = traced and kernel in ("auto", "reference") and not routes.is_recording()
     if is_free and isinstance(drive, SynapticInput):
+        if kernel == "auto" and is_compiled() and operators.covers(drive, state, s):
+            return operators.run(drive, memory, state, p, s)
         return reference.over_time(drive, memory, state, p, s)  # of which compilers take operations of torch alone
     product, of_state = None, tuple(x.dtype for x in state)
     if isinstance(drive, WeightedSpikes):
@@ -149,7 +143,7 @@ def trace(
     choice = choose_route(CallDescription(neurons=call), this_machine()).neurons
     if choice is None or choice.device == "reference":
         return None
-    return fused.trace(_kernels_on(choice.device), s, p, current, state)
+    return fused.trace(kernels_on(choice.device), s, p, current, state)
 
 
 def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype, kernel: str = "auto") -> Tensor:
@@ -159,7 +153,7 @@ def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype, kernel: str 
     """
     device, _ = device_of_kernels(kernel, values.device.type, this_machine())
     if device is not None and dtype in routes.FORMATS[device]:
-        return _kernels_on(device).rate(values, steps, seed, dtype)
+        return kernels_on(device).rate(values, steps, seed, dtype)
     generator = torch.Generator(values.device).manual_seed(seed % 2**63)
     random = torch.rand((steps, *values.shape), generator=generator, device=values.device)
     return (random < values).to(dtype)
@@ -170,4 +164,4 @@ def rate_packed(values: Tensor, steps: int, seed: int, dtype: torch.dtype) -> Pa
     device, _ = device_of_kernels("auto", values.device.type, this_machine())
     if device is None:
         device, values = "cpu", values.cpu()
-    return PackedSpikes(_kernels_on(device).rate(values, steps, seed, None), steps, dtype, checked=True)
+    return PackedSpikes(kernels_on(device).rate(values, steps, seed, None), steps, dtype, checked=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, lru_cache, partial
+from itertools import groupby
 from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
 
 from izhi.errors import ShapeError
+from izhi.kernels import cpu
 from izhi.kernels.lazy import dense, materialize
 from izhi.kernels.low_rank import factors_of
 from izhi.kernels.ops import Surrogate
@@ -42,6 +45,8 @@ class Device(Protocol):
     """What compiles them."""
     TAKES_FACTORS: bool
     """Whether ``backward``, in float32, takes gradients of spikes that are ``LowRankGradient``."""
+    LOADS_DECAY: bool
+    """Whether kernels load the decay of a synapse from the memory of the device; else it is one of the constants."""
     LAYER: LayerKernels
     """Kernels that take the product in front of the neurons too."""
     FEEDBACK: FeedbackKernels | None
@@ -63,6 +68,15 @@ class Device(Protocol):
         """Bernoulli spikes, see ``izhi.kernels.rate``."""
 
 
+def kernels_on(device: str) -> Device:
+    """The kernels of a kind of device."""
+    if device == "cpu":
+        return cast(Device, cpu)
+    from izhi.kernels import cuda
+
+    return cast(Device, cuda)
+
+
 class _Now(NamedTuple):
     """What a call is, beside the tensors that gradients go to: of those torch asks each for its kind."""
 
@@ -70,6 +84,8 @@ class _Now(NamedTuple):
     plan: Plan
     keep: bool
     feedback: FeedbackKernels | None = None
+    is_continued: bool = False
+    """Whether recurrent neurons may have fired before the first step."""
 
 
 class _Fused(torch.autograd.Function):
@@ -81,7 +97,7 @@ class _Fused(torch.autograd.Function):
         current: Tensor, conductance: Tensor, bias: Tensor, coefficients: Tensor, decay: Tensor,
         state: Tensor, feedback: Tensor | None, spikes: Tensor | None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        device, plan, keep, _ = ctx.device, ctx.plan, _, ctx.feedback = now
+        ctx.now, (device, plan, keep, *_) = now, now
         recurrent: tuple[Tensor, ...] = ()
         if feedback is None:
             out, kept, state = device.forward(plan, call, state, KEEP_EVERY if keep else 0)
@@ -95,29 +111,28 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_spikes: Tensor, grad_state: Tensor) -> Any:
-        plan = ctx.plan
+        device, plan, _, kernels, is_continued = ctx.now
         kept, *saved = ctx.saved_tensors
         call, recurrent = Call(*saved[: len(Call._fields)]), saved[len(Call._fields) :]
-        if not ctx.device.TAKES_FACTORS or factors_of(grad_spikes, plan.dtype) is None:
+        if not device.TAKES_FACTORS or factors_of(grad_spikes, plan.dtype) is None:
             grad_spikes = dense(grad_spikes).to(plan.dtype).contiguous().flatten(1)
         grad_state = grad_state.contiguous()
         grad_feedback = grad_first = None
         if recurrent:
             feedback, first, outputs = recurrent
-            step_by_step = partial(_backward_step_by_step, ctx.device)
-            backward = step_by_step if ctx.feedback is None else ctx.feedback.backward
+            backward = partial(_backward_step_by_step, device) if kernels is None else kernels.backward
             g = backward(plan, call, kept, grad_spikes, grad_state, feedback)
             width = len(feedback)
             across = g.current.view(len(outputs), -1, width)
             before, fired = first.view(-1, width), outputs.view_as(across)
             if ctx.needs_input_grad[-2]:
-                grad_feedback = _gradient_of_feedback(across, before, fired)
+                grad_feedback = _gradient_of_feedback(across, before if is_continued else None, fired)
             if ctx.needs_input_grad[-1]:
                 grad_first = (across[0] @ feedback).view_as(first)
         else:
-            g = ctx.device.backward(plan, call, kept, KEEP_EVERY, grad_spikes, grad_state)
+            g = device.backward(plan, call, kept, KEEP_EVERY, grad_spikes, grad_state)
         grad_bias = None if g.bias is None else g.bias.view(-1, call.bias.shape[0]).sum(0)
-        grad_p, grad_decay = _of_coefficients(plan, call, g)
+        grad_p, grad_decay = of_coefficients(plan, call, g, ctx.needs_input_grad[7])
         return (
             None, None, None, g.current, g.conductance, grad_bias, grad_p, grad_decay,
             g.state, grad_feedback, grad_first,
@@ -136,11 +151,11 @@ class _FusedLayer(torch.autograd.Function):
         bias: Tensor, coefficients: Tensor, decay: Tensor, state: Tensor,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         ctx.set_materialize_grads(False)
-        _, plan, keep, _ = now
+        _, plan, keep, *_ = now
         words, currents, kept, last = kernels.forward(plan, call, state, keep)
         ctx.kernels, ctx.plan, ctx.events = kernels, plan, call.events
         ctx.save_for_backward(currents, kept, *call[1:])
-        fired = PackedSpikes(words, call.events.steps, plan.dtype, checked=True)
+        fired = PackedSpikes(words, call.events.steps, plan.dtype, checked=True, of_neurons=True)
         return BinarySpikes(fired, tuple(fired.shape)), last
 
     @staticmethod
@@ -157,22 +172,21 @@ class _FusedLayer(torch.autograd.Function):
             grad_spikes = dense(grad_spikes).to(plan.dtype)
         spikes_learn, wants_first = ctx.needs_input_grad[3], ctx.needs_input_grad[-1]
         g = ctx.kernels.backward(plan, call, currents, kept, grad_spikes, grad_state, wants_first, spikes_learn)
-        grad_p, grad_decay = _of_coefficients(plan, call, g)
+        grad_p, grad_decay = of_coefficients(plan, call, g, ctx.needs_input_grad[7])
         of_spikes = None if g.current is None else gradient_of_spikes(g.current, call.weight)
         return None, None, None, of_spikes, g.weight, g.bias, grad_p, grad_decay, g.state
 
 
-def _of_coefficients(
-    plan: Plan, call: Call | LayerCall, g: Gradients | LayerGradients
+def of_coefficients(
+    plan: Plan, call: Call | LayerCall, g: Gradients | LayerGradients, learns_decay: bool
 ) -> tuple[Tensor | None, Tensor | None]:
-    """The gradients of the coefficients, (rows, 1) or (rows, N), and of the decay."""
+    """The gradients of the learned coefficients, (rows, 1) or (rows, N), and of the decay."""
     if g.coefficients is None:
         return None, None
-    rows, width = call.coefficients.shape
-    found = g.coefficients.view(len(g.coefficients), -1, width).sum(1)
-    every = found.new_zeros(rows + 1, width)
-    every[list(plan.summed)] = found
-    return every[:rows], every[rows].sum()
+    found = g.coefficients.view(len(g.coefficients), -1, call.coefficients.shape[1]).sum(1)
+    if plan.learn == "gain":
+        return found, None
+    return found[:-1], found[-1].sum() if learns_decay else None
 
 
 class _FusedStep(torch.autograd.Function):
@@ -183,8 +197,9 @@ class _FusedStep(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, device: Device, plan: Plan, constants: Tensor, coefficients: Tensor, current: Tensor, *state: Tensor
-    ) -> tuple[Tensor, ...]:
+        ctx: Any, device: Device, plan: Plan, constants: Tensor, coefficients: Tensor, learned: Tensor,
+        current: Tensor, *state: Tensor,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
         current = current.contiguous()
         spikes, last = torch.empty_like(current), torch.empty((len(state), *current.shape), device=current.device)
         into = spikes.view(1, -1), last.view(len(state), -1)
@@ -203,13 +218,14 @@ class _FusedStep(torch.autograd.Function):
         call, after = _one_step(current, coefficients, constants), _together(grad_state)
         grad_spikes = dense(grad_spikes).to(plan.dtype).contiguous().view(1, -1)
         g = ctx.device.backward(plan, call, _together(state)[None], 1, grad_spikes, after)
-        grad_p, _ = _of_coefficients(plan, call, g)
-        return None, None, None, grad_p, g.current.view_as(current), *g.state.view(-1, *current.shape).unbind()
+        grad_p, _ = of_coefficients(plan, call, g, False)
+        return None, None, None, None, grad_p, g.current.view_as(current), *g.state.view(-1, *current.shape).unbind()
 
 
 def _one_step(current: Tensor, coefficients: Tensor, constants: Tensor) -> Call:
     """The call of one step of a current alone, (B, …)."""
-    return Call(current.view(1, -1), *_nothing(current.device), coefficients, constants)
+    where = current.device
+    return Call(current.view(1, -1), *nothing(where), coefficients, constants, _no_decay(where))
 
 
 def _together(states: Sequence[Tensor]) -> Tensor:
@@ -238,17 +254,17 @@ def step(
     Returns:
         spikes and state, (B, …) each.
     """
-    p, learn = _coefficients(s, coefficients, current.shape, current.device)
+    p, learned, learn = _coefficients(s, coefficients, current.shape, current.device, False)
     plan, numbers = _planned_step(s, current.dtype, p.shape[1] == 1, learn)
-    keep = torch.is_grad_enabled() and any(x.requires_grad for x in (current, *state, p))
+    keep = torch.is_grad_enabled() and any(x.requires_grad for x in (current, *state, learned))
     run = _FusedStep.apply if keep else partial(_FusedStep.forward, None)
-    results: tuple[Tensor, ...] = run(device, plan, numbers, p, current, *state)
+    results: tuple[Tensor, ...] = run(device, plan, numbers, p, learned, current, *state)
     return results
 
 
 @cache
 @torch.inference_mode(mode=False)
-def _nothing(where: torch.device) -> tuple[Tensor, Tensor]:
+def nothing(where: torch.device) -> tuple[Tensor, Tensor]:
     """The conductance and bias of neurons that have none."""
     return torch.empty(1, 0, device=where), torch.empty(0, device=where)
 
@@ -265,25 +281,42 @@ _NUMBERS = frozenset((float, int))
 
 @lru_cache(maxsize=256)
 @torch.inference_mode(mode=False)
-def _shared(coefficients: tuple[Tensor | float, ...], where: torch.device) -> Tensor:
-    """Coefficients that are numbers, (rows, 1)."""
-    return torch.tensor(coefficients, dtype=torch.float32, device=where)[:, None]
+def _shared(coefficients: tuple[Tensor | float, ...], width: int, where: torch.device) -> Tensor:
+    """Coefficients that are numbers, (rows, width)."""
+    rows = torch.tensor(coefficients, dtype=torch.float32, device=where)[:, None]
+    return rows.expand(-1, width)
 
 
 def _coefficients(
-    s: StepSettings, coefficients: tuple[Tensor | float, ...], one: torch.Size, where: torch.device
-) -> tuple[Tensor, Learned]:
-    """Coefficients as (rows, 1) or (rows, N), and which of their gradients the backward pass computes."""
+    s: StepSettings, coefficients: tuple[Tensor | float, ...], one: torch.Size, where: torch.device, learns_decay: bool
+) -> tuple[Tensor, Tensor, Learned]:
+    """Coefficients as (rows, 1) or (rows, N), without gradients; what these go to, and which of them are computed.
+
+    Numbers are in the device's memory since an earlier call, and join the learned ones there.
+    """
     if _NUMBERS.issuperset(map(type, coefficients)):
-        return _shared(tuple(coefficients), where), "none"
+        p = _shared(tuple(coefficients), 1, where)
+        return p, p, "all" if learns_decay else "none"
     names = step_form(s.equation, quantized=s.formats is not None).coefficients
     learned = [n for n, x in zip(names, coefficients, strict=True) if isinstance(x, Tensor) and x.requires_grad]
-    return _stacked(coefficients, one, where), "none" if not learned else "gain" if learned == [names[-1]] else "all"
+    learn: Learned = "all" if learns_decay else "none" if not learned else "gain" if learned == [names[-1]] else "all"
+    width = math.prod(one[1:]) if any(isinstance(x, Tensor) and x.numel() > 1 for x in coefficients) else 1
+    rows: list[Tensor] = []
+    for are_tensors, of in groupby(coefficients, lambda x: isinstance(x, Tensor)):
+        if not are_tensors:
+            rows.append(_shared(tuple(of), width, where))
+            continue
+        tensors = [cast(Tensor, x).to(where, torch.float32) for x in of]
+        rows += [(x.expand(one[1:]) if width > 1 else x).reshape(1, -1) for x in tensors]
+    if learn == "gain":
+        return torch.cat([x.detach() for x in rows]), rows[-1], learn
+    p = torch.cat(rows)
+    return p.detach(), p, learn
 
 
 @lru_cache(maxsize=256)
 @torch.inference_mode(mode=False)
-def _planned(
+def planned(
     form: StepForm, surrogate: type[Surrogate], constants: Constants, dtype: torch.dtype, shared: bool, learn: Learned
 ) -> tuple[Plan, Tensor]:
     """The plan of a call, and its constants as kernels take them."""
@@ -293,17 +326,17 @@ def _planned(
 @lru_cache(maxsize=256)
 def _planned_step(s: StepSettings, dtype: torch.dtype, shared: bool, learn: Learned) -> tuple[Plan, Tensor]:
     """The plan, and the constants, of single steps under a current alone."""
-    return _planned(step_form(s.equation), type(cast(Surrogate, s.surrogate)), s.of_kernels, dtype, shared, learn)
+    return planned(step_form(s.equation), type(cast(Surrogate, s.surrogate)), s.of_kernels, dtype, shared, learn)
 
 
 def _forward_with_feedback(
     now: _Now, call: Call, state: Tensor, feedback: Tensor, spikes: Tensor
 ) -> tuple[Call, Tensor, Tensor, Tensor]:
     """Each step's spikes add to the next step's current; the call with that sum. By one kernel, or step by step."""
-    device, plan, keep, kernels = now
+    device, plan, keep, kernels, is_continued = now
     width, steps = feedback.shape[0], len(call.current)
     if kernels is not None:
-        if spikes.any():
+        if is_continued and spikes.any():
             current = call.current.clone()
             current[0].view(-1, width).addmm_(spikes.view(-1, width), feedback.t())
             call = call._replace(current=current)
@@ -327,10 +360,13 @@ def _step(call: Call, t: int) -> Call:
     return call._replace(current=call.current[t : t + 1], conductance=call.conductance[t : t + 1])
 
 
-def _gradient_of_feedback(across: Tensor, before: Tensor, fired: Tensor) -> Tensor:
-    """(N, N), of gradients of currents (T, B, N), spikes before the first step (B, N) and those of all (T, B, N)."""
+def _gradient_of_feedback(across: Tensor, before: Tensor | None, fired: Tensor) -> Tensor:
+    """(N, N), of gradients of currents (T, B, N), spikes before the first step (B, N) and those of all (T, B, N).
+
+    ``before`` is None for no spikes.
+    """
     found = weight_gradient(fired[:-1], across[1:]) if len(fired) > 1 else across.new_zeros(across.shape[2:] * 2)
-    return found + across[0].t() @ before if before.any() else found
+    return found if before is None else found + across[0].t() @ before
 
 
 def _backward_step_by_step(
@@ -386,7 +422,7 @@ def run_layer(
     Returns:
         spikes (T, B, N), memory and state after the last step.
     """
-    plan, fixed, learned = _planned_call(s, p, drive, counted.call.dtype, memory, state)
+    plan, fixed, learned = _planned_call(device, s, p, drive, counted.call.dtype, memory, state)
     spikes = drive.learning_spikes
     now = _Now(device, plan, _is_learned_from(spikes, drive.weight, *learned))
     call = LayerCall(counted.events, drive.weight.detach().contiguous(), *fixed)
@@ -401,12 +437,13 @@ def run(
 ) -> tuple[Tensor, Memory, tuple[Tensor, ...]]:  # fmt: skip
     """Run neurons over drive (T, B, …) by the kernels of a device; see ``run_layer``."""
     shape, dtype = drive.current.shape, drive.current.dtype
-    plan, fixed, learned = _planned_call(s, p, drive, choice.dtype, memory, state)
+    plan, fixed, learned = _planned_call(device, s, p, drive, choice.dtype, memory, state)
     current, conductance = _flat(drive, choice.dtype)
     call = Call(current.detach().contiguous(), conductance.detach().contiguous(), *fixed)
     feedback, spikes = _recurrent(drive, memory, current)
     every = (current, conductance, *learned, feedback, spikes)
-    now = _Now(device, plan, _is_learned_from(*every), device.FEEDBACK if choice.kernel == "recurrence" else None)
+    kernels = device.FEEDBACK if choice.kernel == "recurrence" else None
+    now = _Now(device, plan, _is_learned_from(*every), kernels, memory.spikes is not None)
     out, last = _Fused.apply(now, call, shape, *every)  # type: ignore[no-untyped-call]
     out = out.to(dtype)
     after = tuple(x.view(shape[1:]) for x in last)
@@ -424,7 +461,7 @@ def trace(
 ) -> tuple[Tensor, ...]:
     """Spikes and every variable of the state after each step, (T, B, …) each, without gradients; see ``run``."""
     drive = SynapticInput(current)
-    plan, fixed, learned = _planned_call(s, p, drive, current.dtype, Memory(), state)
+    plan, fixed, learned = _planned_call(device, s, p, drive, current.dtype, Memory(), state)
     flat, nothing = (x.detach().contiguous() for x in _flat(drive, current.dtype))
     call, held = Call(flat, nothing, *fixed), learned[-1].detach()
     spikes, before, last = device.forward(plan, call, held, 1)
@@ -433,29 +470,30 @@ def trace(
 
 
 def _planned_call(
-    s: StepSettings, coefficients: tuple[Tensor | float, ...], drive: SynapticInput | WeightedSpikes,
+    device: Device, s: StepSettings, coefficients: tuple[Tensor | float, ...], drive: SynapticInput | WeightedSpikes,
     dtype: torch.dtype, memory: Memory, state: tuple[Tensor, ...],
-) -> tuple[Plan, tuple[Tensor, Tensor, Tensor], tuple[Tensor, ...]]:  # fmt: skip
-    """The plan; bias, coefficients and constants of a call; what gradients go to: bias, coefficients, decay, state."""
+) -> tuple[Plan, tuple[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, ...]]:  # fmt: skip
+    """The plan; bias, coefficients, constants and decay; what gradients go to: bias, coefficients, decay, state."""
     one, where = drive.shape[1:], drive.device
     form = step_form(
         s.equation, drive.conductance is not None, drive.synapse is not None, drive.bias is not None,
         s.formats is not None,
     )  # fmt: skip
-    p, learn = _coefficients(s, coefficients, one, where)
-    bias = p.new_zeros(0) if drive.bias is None else drive.bias.float().expand(one[1:]).reshape(-1)
+    bias = nothing(where)[1] if drive.bias is None else drive.bias.float().expand(one[1:]).reshape(-1)
     decay, constants = _no_decay(where), s.of_kernels
     traces: tuple[Tensor, ...] = ()
     if drive.synapse is not None:
         decay, implicit, grid = drive.synapse
-        constants = constants.traced(grid)._replace(decay=float(decay.detach()), implicit=implicit)
-        traces = memory.synapse or (p.new_zeros(one),) * (1 + (drive.conductance is not None))
-    learn = "all" if decay.requires_grad else learn
-    plan, numbers = _planned(form, type(cast(Surrogate, s.surrogate)), constants, dtype, p.shape[1] == 1, learn)
+        constants = constants.traced(grid)._replace(implicit=implicit)
+        if not device.LOADS_DECAY:  # which would wait for a GPU
+            constants = constants._replace(decay=float(decay.detach()))
+        traces = memory.synapse or (torch.zeros(one, device=where),) * (1 + (drive.conductance is not None))
+    p, learned, learn = _coefficients(s, coefficients, one, where, decay.requires_grad)
+    plan, numbers = planned(form, type(cast(Surrogate, s.surrogate)), constants, dtype, p.shape[1] == 1, learn)
     every = (*state, *traces)
     held = torch.stack([x.float() for x in every]).view(len(every), -1)
-    fixed = bias.detach().contiguous(), p.detach(), numbers
-    return plan, fixed, (bias, p, decay, held)
+    fixed = bias.detach().contiguous(), p, numbers, decay.detach().to(where, torch.float32)
+    return plan, fixed, (bias, learned, decay, held)
 
 
 def _flat(drive: SynapticInput, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -479,12 +517,3 @@ def _recurrent(drive: SynapticInput, memory: Memory, current: Tensor) -> tuple[T
     if spikes is None:
         return feedback.to(current.dtype), current.new_zeros(current.shape[1])
     return feedback.to(current.dtype), spikes.to(current.dtype).reshape(-1)
-
-
-def _stacked(coefficients: tuple[Tensor | float, ...], one: torch.Size, where: torch.device) -> Tensor:
-    """Coefficients as (rows, 1), or as (rows, N) where any differs between neurons."""
-    tensors = [torch.as_tensor(x, dtype=torch.float32, device=where) for x in coefficients]
-    if any(x.numel() > 1 for x in tensors):
-        tensors = [x.expand(one[1:]) for x in tensors]
-    tensors = [x.reshape(-1) for x in tensors]
-    return torch.stack(tensors).reshape(len(tensors), -1)

@@ -34,6 +34,7 @@ class PackedSpikes:
         steps: T.
         dtype: format of the dense spikes, and of the products.
         checked: whether they are known to fit, such as those that a kernel wrote.
+        of_neurons: whether a layer of neurons gives them, most of which fire.
 
     Raises:
         ShapeError: for words of another shape or format, or with bits of steps beyond the last one: kernels
@@ -41,8 +42,11 @@ class PackedSpikes:
     """
 
     # No dataclass: Fabric would look for tensors to convert within one, and refuse if it is frozen.
-    def __init__(self, words: Tensor, steps: int, dtype: torch.dtype = torch.float32, *, checked: bool = False) -> None:
-        self.words, self.steps, self.dtype = words, steps, dtype
+    def __init__(
+        self, words: Tensor, steps: int, dtype: torch.dtype = torch.float32, *, checked: bool = False,
+        of_neurons: bool = False,
+    ) -> None:  # fmt: skip
+        self.words, self.steps, self.dtype, self._of_neurons = words, steps, dtype, of_neurons
         self._events: Events | None = None
         if not checked:
             self._check()
@@ -95,7 +99,8 @@ class PackedSpikes:
     def events(self) -> Events:
         """Which inputs fire at all, found but once."""
         if self._events is None:
-            self._events = bits_on(self.device).listed(self.words, self.steps)
+            kernels = bits_on(self.device)
+            self._events = (kernels.of_neurons if self._of_neurons else kernels.listed)(self.words, self.steps)
         return self._events
 
     def dense(self) -> Tensor:

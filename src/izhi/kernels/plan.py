@@ -165,6 +165,7 @@ class BitKernels(NamedTuple):
         dense: (words, T, format) → spikes (T, B, N) of 0 and 1.
         counted: words → spikes of each input, (N,) in float32.
         listed: (words, T) → events.
+        of_neurons: the same of words that a layer of neurons gives, most of which fire.
         products: of these.
     """
 
@@ -172,6 +173,7 @@ class BitKernels(NamedTuple):
     dense: Callable[[Tensor, int, torch.dtype], Tensor]
     counted: Callable[[Tensor], Tensor]
     listed: Callable[[Tensor, int], Events]
+    of_neurons: Callable[[Tensor, int], Events]
     products: ProductKernels
 
 
@@ -289,6 +291,8 @@ class Call(NamedTuple):
         bias: (N,), see ``SynapticInput``; no elements where there is none.
         coefficients: (rows, 1) or (rows, N): as many as ``Plan.rows``.
         constants: ``Constants`` in float32, on the CPU.
+        decay: of the synapse, without dimensions, on the device of the call; ``Constants`` have it for kernels that do
+            not read it there.
     """
 
     current: Tensor
@@ -296,6 +300,7 @@ class Call(NamedTuple):
     bias: Tensor
     coefficients: Tensor
     constants: Tensor
+    decay: Tensor
 
 
 class Gradients(NamedTuple):
@@ -321,7 +326,7 @@ class LayerCall(NamedTuple):
     Attributes:
         events: of the spikes (T, B, I) that arrive.
         weight: (N, I).
-        bias, coefficients, constants: as those of ``Call``.
+        bias, coefficients, constants, decay: as those of ``Call``.
     """
 
     events: Events
@@ -329,6 +334,7 @@ class LayerCall(NamedTuple):
     bias: Tensor
     coefficients: Tensor
     constants: Tensor
+    decay: Tensor
 
 
 class LayerGradients(NamedTuple):

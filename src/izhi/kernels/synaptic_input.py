@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -69,6 +71,14 @@ class ValueLIFCoefficients(NamedTuple):
 
 
 _NO_CONSTANTS = Constants()
+_keys = itertools.count()
+#: Settings that are in use.
+_known: WeakValueDictionary[int, StepSettings] = WeakValueDictionary()
+
+
+def settings_of(key: int) -> StepSettings:
+    """The settings with a key."""
+    return _known[key]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +95,8 @@ class StepSettings:
         functions: of one step in torch, without and with a conductance, each without and with gradients; made here,
             where no compiler traces.
         of_kernels: the constants with those of formats and surrogate.
+        key: a number by which ``settings_of`` finds them, as operators of torch take numbers; None where no kernel
+            covers them.
     """
 
     equation: Equation
@@ -94,6 +106,7 @@ class StepSettings:
     formats: Formats | None = None
     functions: tuple[tuple[StepFunction, ...], ...] = field(init=False, repr=False)
     of_kernels: Constants = field(init=False, repr=False)
+    key: int | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         quantized, limited = self.formats is not None, self.constants.jacobian_limit != math.inf
@@ -107,6 +120,9 @@ class StepSettings:
             first, second = cast(Surrogate, self.surrogate).constants
             constants = constants._replace(surrogate_first=first, surrogate_second=second)
         object.__setattr__(self, "of_kernels", constants)
+        if has_formula(self.surrogate) and self.state_quant is None:
+            object.__setattr__(self, "key", next(_keys))
+            _known[cast(int, self.key)] = self
 
     def __reduce__(self) -> tuple[type[StepSettings], tuple[object, ...]]:
         return StepSettings, (self.equation, self.surrogate, self.constants, self.state_quant, self.formats)

@@ -26,6 +26,16 @@ def is_traced() -> bool:
     return torch._C._is_tracing() or is_transformed()
 
 
+def is_compiled() -> bool:
+    """Whether torch.compile records this call, and neither torch.export nor a transform does."""
+    return (
+        torch.compiler.is_compiling()
+        and not torch.compiler.is_exporting()
+        and not is_transformed()
+        and forward_ad._current_level < 0
+    )
+
+
 def is_transformed() -> bool:
     """Whether a transform of torch.func runs this call."""
     return torch._C._are_functorch_transforms_active()

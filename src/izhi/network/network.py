@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from izhi.errors import DivergenceError, SettingError, ShapeError, shown
 from izhi.kernels import Spikes, SynapticInput
+from izhi.kernels.deferred import DeferredFlags, can_defer, waits_for
 from izhi.kernels.tracing import is_traced, is_transformed
 from izhi.network.connections import Connection
 from izhi.network.initialization import CalibrationReport, calibrate
@@ -77,12 +78,24 @@ def _has_limitless_v(module: nn.Module) -> bool:
     return settings is not None and settings.constants.v_low == -math.inf
 
 
-def _has_nan(state: ModuleState) -> bool:
-    """Whether a number of a state is NaN."""
+def _tensors(state: ModuleState) -> list[Tensor]:
+    """The tensors of a state."""
     if isinstance(state, (tuple, list)):
-        return any(map(_has_nan, state))
+        return [x for one in state for x in _tensors(one)]
+    return [state] if isinstance(state, Tensor) else []
+
+
+def _has_nan(x: Tensor) -> bool:
+    """Whether a number is NaN."""
     # A sum takes a fifth of the time, and is NaN if any number is.
-    return isinstance(state, Tensor) and bool(state.sum().isnan()) and bool(state.isnan().any())
+    return bool(x.sum().isnan()) and bool(x.isnan().any())
+
+
+def _diverged(name: str) -> DivergenceError:
+    return DivergenceError(
+        f"a state of {name} is not a number: weights, coefficients or inputs are not finite, or too large;"
+        " choose smaller ones"
+    )
 
 
 class Network(nn.Module):
@@ -112,6 +125,8 @@ class Network(nn.Module):
     """
 
     readout: Connection | None
+    #: Which states of an earlier call are NaN, where a device still computes that.
+    _pending: tuple[list[str], DeferredFlags] | None = None
 
     def __init__(
         self, layers: Sequence[nn.Module], readout: nn.Module | None = None, *, keep_every: int | None = None,
@@ -203,16 +218,35 @@ class Network(nn.Module):
         return run
 
     def _check_states(self, after: NetworkState) -> None:
-        """Raise DivergenceError for a layer whose state is not a number: it would look like one that is silent."""
+        """Raise DivergenceError for a layer whose state is not a number: it would look like one that is silent.
+
+        On a GPU a later call raises it, since the CPU would have to wait for the state.
+        """
         if is_traced():
             return
+        later: list[tuple[str, Tensor]] = []
         for number, (module, state) in enumerate(zip(self.layers, after.layers, strict=True), start=1):
-            if not _has_limitless_v(module) and _has_nan(state):
-                name = module.name if isinstance(module, Layer) else f"number {number} of the network"
-                raise DivergenceError(
-                    f"a state of {name} is not a number: weights, coefficients or inputs are not finite, or too large;"
-                    " choose smaller ones"
-                )
+            if _has_limitless_v(module):
+                continue
+            name = module.name if isinstance(module, Layer) else f"number {number} of the network"
+            for x in _tensors(state):
+                if waits_for(x.device):
+                    later.append((name, x.detach()))
+                elif _has_nan(x):
+                    raise _diverged(name)
+        if later and can_defer(later[0][1].device):
+            self._check_later(later)
+
+    def _check_later(self, states: list[tuple[str, Tensor]]) -> None:
+        """Raise DivergenceError for a state of an earlier call, if the device has computed it; these are next."""
+        before, are_nan = self._pending, None
+        if before is not None and (are_nan := before[1].read()) is None:
+            return
+        self._pending = None
+        if before is not None and are_nan is not None and any(are_nan):
+            raise _diverged(next(name for name, is_nan in zip(before[0], are_nan, strict=True) if is_nan))
+        flags = torch.stack([x.float().amax() for _, x in states]).isnan()
+        self._pending = [name for name, _ in states], DeferredFlags(flags)
 
     def calibrate(self, spikes: Spikes, deviation: float = 0.6, *, centred: bool = True) -> CalibrationReport:
         """Scale the weights by samples, so that training begins with neurons that neither rest nor fire all the time.

@@ -339,7 +339,7 @@ def with_values(state: State, tensors: Sequence[Tensor], memory: Memory) -> Stat
 
 
 def step_of(drive: AnyInput) -> Tensor:
-    """Zeros in the shape and format of one step of a current, and on its device."""
+    """Zeros in the shape and format of one step of a current, and on its device; an expanded tensor."""
     return torch.zeros((), dtype=drive.dtype, device=drive.device).expand(drive.shape[1:])
 
 
@@ -391,4 +391,6 @@ def at_rest(current_t: Tensor, value: Tensor | float) -> Tensor:
     In double precision if the current is, else single.
     """
     kind = torch.float64 if current_t.dtype == torch.float64 else torch.float32
-    return torch.as_tensor(value, dtype=kind, device=current_t.device).detach().expand(current_t.shape)
+    if isinstance(value, Tensor):
+        return value.detach().to(current_t.device, kind).expand(current_t.shape)
+    return torch.full((), value, dtype=kind, device=current_t.device).expand(current_t.shape)  # no copy from a CPU

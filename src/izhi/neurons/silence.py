@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from izhi.errors import SilentLayerWarning
+from izhi.kernels.deferred import DeferredFlags, can_defer
+from izhi.kernels.packed import bits_of
 from izhi.kernels.tracing import is_traced
 
 #: Calls, and time steps in all, without a spike after which a layer is called silent.
@@ -16,11 +18,15 @@ CALLS, STEPS = 5, 100
 
 @dataclass(eq=False)
 class SilenceWatch:
-    """Checks a layer's spikes until one has occurred, or it has warned."""
+    """Checks a layer's spikes until one has occurred, or it has warned.
+
+    On a GPU it reads what an earlier call gave, if that has been computed, and so checks some of the calls.
+    """
 
     calls: int = 0
     steps: int = 0
     is_over: bool = False
+    _pending: tuple[DeferredFlags, int] | None = None
 
     def see(self, spikes: Tensor, steps: int, layer: str, stacklevel: int) -> None:
         """Check the spikes of one call.
@@ -33,8 +39,17 @@ class SilenceWatch:
         """
         if self.is_over or not spikes.requires_grad or is_traced():
             return
-        self.calls, self.steps = self.calls + 1, self.steps + steps
-        if spikes.detach().any():
+        if self._pending is None:
+            if not can_defer(spikes.device):
+                return
+            bits = bits_of(spikes)
+            self._pending = DeferredFlags((spikes.detach() if bits is None else bits.words).any()[None]), steps
+        flags, of_call = self._pending
+        fired = flags.read()
+        if fired is None:
+            return
+        self._pending, self.calls, self.steps = None, self.calls + 1, self.steps + of_call
+        if fired[0]:
             self.is_over = True
         elif self.calls >= CALLS and self.steps >= STEPS:
             self.is_over = True

@@ -261,7 +261,8 @@ def check_addition(add: str, *, ends_in_layer: bool) -> None:
 
 def covers(size: Sequence[int], features: Sequence[int]) -> bool:
     """Whether coefficients of that shape are those of such neurons: as many, or 1 where neurons share them."""
-    return len(size) == len(features) and all(own in (1, n) for own, n in zip(size, features, strict=True))
+    # Not own in (1, n), which torch.compile denies of an n that it does not know.
+    return len(size) == len(features) and all(own == 1 or own == n for own, n in zip(size, features, strict=True))
 
 
 def check_features(features: object) -> Shape:

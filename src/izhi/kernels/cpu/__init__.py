@@ -6,11 +6,22 @@ from izhi.kernels.cpu.rate import rate
 from izhi.kernels.cpu.recurrence import FEEDBACK, backward, forward
 from izhi.kernels.plan import BitKernels, LayerKernels, ProductKernels
 
-COMPILER, TAKES_FACTORS = "Numba", True
+COMPILER, TAKES_FACTORS, LOADS_DECAY = "Numba", True, False
 BITS = BitKernels(
-    bits.packed_nonzero, bits.dense, bits.counted, events.listed,
+    bits.packed_nonzero, bits.dense, bits.counted, events.listed, events.listed,
     ProductKernels(event_tiles.product, event_tiles.weight_gradient),
 )  # fmt: skip
 LAYER = LayerKernels(weighted.forward, weighted.backward)
 
-__all__ = ["BITS", "COMPILER", "FEEDBACK", "LAYER", "TAKES_FACTORS", "backward", "bin_events", "forward", "rate"]
+__all__ = [
+    "BITS",
+    "COMPILER",
+    "FEEDBACK",
+    "LAYER",
+    "LOADS_DECAY",
+    "TAKES_FACTORS",
+    "backward",
+    "bin_events",
+    "forward",
+    "rate",
+]

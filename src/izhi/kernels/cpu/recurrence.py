@@ -67,7 +67,7 @@ _CONSTANTS = len(Constants._fields)
 
 
 class _Arguments(NamedTuple):
-    """What both kernels take: sizes, then the tensors of a ``Call``."""
+    """What both kernels take: sizes, then the tensors of a ``Call`` up to its constants."""
 
     steps: Argument
     lanes: Argument
@@ -338,7 +338,7 @@ def _pieces(call: Call) -> int:
 
 def _arguments(call: Call, keep_every: int) -> _Arguments:
     steps, lanes = call.current.shape
-    return _Arguments(steps, lanes, call.coefficients.shape[1], call.bias.shape[0], keep_every, *call)
+    return _Arguments(steps, lanes, call.coefficients.shape[1], call.bias.shape[0], keep_every, *call[:-1])
 
 
 def forward(

@@ -1,11 +1,22 @@
 """Kernels for GPUs, in Triton; its interpreter runs them on a CPU for tests (TRITON_INTERPRET=1)."""
 
 from izhi.kernels.cuda.events import BITS
+from izhi.kernels.cuda.launch import is_interpreted
 from izhi.kernels.cuda.rate import rate
 from izhi.kernels.cuda.recurrence import FEEDBACK, backward, forward
-from izhi.kernels.cuda.scalars import is_interpreted
 from izhi.kernels.cuda.weighted import LAYER
 
-COMPILER, TAKES_FACTORS = "Triton", False
+COMPILER, TAKES_FACTORS, LOADS_DECAY = "Triton", False, True
 
-__all__ = ["BITS", "COMPILER", "FEEDBACK", "LAYER", "TAKES_FACTORS", "backward", "forward", "is_interpreted", "rate"]
+__all__ = [
+    "BITS",
+    "COMPILER",
+    "FEEDBACK",
+    "LAYER",
+    "LOADS_DECAY",
+    "TAKES_FACTORS",
+    "backward",
+    "forward",
+    "is_interpreted",
+    "rate",
+]

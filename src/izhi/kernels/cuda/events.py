@@ -7,6 +7,7 @@ whose one factor is made of bits as it is read.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
-from izhi.kernels.cuda.scalars import constant, is_interpreted, launch
+from izhi.kernels.cuda.launch import is_interpreted, kernel, launch
+from izhi.kernels.cuda.scalars import constant
 from izhi.kernels.events import WORD, Events, number_of_bits
 from izhi.kernels.plan import BitKernels, ProductKernels
 
@@ -28,7 +30,7 @@ _PARTS = 8
 _FACTOR = constant(tl.float32 if is_interpreted() else tl.bfloat16)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@kernel
 def _list(words, places, counts, gathered, chunks, inputs, room, block: tl.constexpr):  # type: ignore[no-untyped-def]
     """The inputs of a sample that fire, and their words side by side."""
     sample = tl.program_id(0).to(tl.int64)
@@ -78,7 +80,7 @@ def currents_of(gathered, places, count, rows, outputs, o, block: tl.constexpr, 
     return sums
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@kernel
 def _expand(words, out, steps, batch, chunks, inputs, block: tl.constexpr):  # type: ignore[no-untyped-def]
     sample, c = (tl.program_id(0) // chunks).to(tl.int64), tl.program_id(0) % chunks
     i, t = tl.program_id(1) * block + tl.arange(0, block), c * 32 + tl.arange(0, 32)
@@ -87,7 +89,7 @@ def _expand(words, out, steps, batch, chunks, inputs, block: tl.constexpr):  # t
     tl.store(to, spikes, (t < steps)[:, None] & (i < inputs)[None, :])
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@kernel
 def _product(  # type: ignore[no-untyped-def]
     gathered, places, counts, rows, out, steps, batch, chunks, inputs, room, outputs,
     block: tl.constexpr, group: tl.constexpr,
@@ -103,7 +105,7 @@ def _product(  # type: ignore[no-untyped-def]
     tl.store(to, sums.to(tl.bfloat16), (t < steps)[:, None] & (o < outputs)[None, :])
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@kernel
 def _gradient(  # type: ignore[no-untyped-def]
     words, g, out, steps, batch, chunks, inputs, outputs, parts,
     block: tl.constexpr, group: tl.constexpr,
@@ -156,16 +158,32 @@ def listed(words: Tensor, steps: int) -> Events:
     """The events of words (B, ⌈T/32⌉, N)."""
     batch, chunks, inputs = words.shape
     words, room = words.contiguous(), -(-inputs // WORD) * WORD
-    places, counts = torch.empty_like(words[:, 0]), words.new_empty(batch)
+    places, counts = words.new_empty(batch, inputs), words.new_empty(batch)
     gathered = words.new_empty(batch, chunks, room)
     if batch:
         launch(_list, (batch,), words, places, counts, gathered, chunks, inputs, room, block=_LISTED)
     return Events(words, places, counts, gathered, steps)
 
 
+@lru_cache(maxsize=16)
+@torch.inference_mode(mode=False)
+def _every_input(batch: int, inputs: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The places of all inputs of each sample, and how many these are."""
+    places = torch.arange(inputs, dtype=torch.int32, device=device).expand(batch, -1).contiguous()
+    return places, torch.full((batch,), inputs, dtype=torch.int32, device=device)
+
+
+def of_neurons(words: Tensor, steps: int) -> Events:
+    """Events with every input, of words (B, ⌈T/32⌉, N) of neurons; N that are no groups of 32 are listed."""
+    batch, _, inputs = words.shape
+    if inputs % WORD:
+        return listed(words, steps)
+    return Events(words, *_every_input(batch, inputs, words.device), words, steps)
+
+
 def rows_of(weight: Tensor) -> Tensor:
     """A weight (O, I) as products take it: what each input adds, in bfloat16 (I, O)."""
-    return weight.to(torch.bfloat16).t().contiguous()
+    return weight.new_empty(weight.shape[::-1], dtype=torch.bfloat16).copy_(weight.t())
 
 
 def block_of(outputs: int) -> int:
@@ -190,7 +208,7 @@ def product(events: Events, weight: Tensor) -> Tensor:
 def weight_gradient(events: Events, g: Tensor) -> Tensor:
     """gᵀ·spikes in float32: spikes (T, B, I), g (T, B, O) in bfloat16 → (O, I)."""
     (batch, chunks, inputs), outputs = events.words.shape, g.shape[-1]
-    out = torch.zeros(_PARTS, outputs, inputs, device=g.device)
+    out = torch.empty(_PARTS, outputs, inputs, device=g.device)
     group = block_of(outputs)
     grid: Any = (triton.cdiv(inputs, BLOCK), triton.cdiv(outputs, group), _PARTS)
     if out.numel():
@@ -201,4 +219,4 @@ def weight_gradient(events: Events, g: Tensor) -> Tensor:
     return out.sum(0)
 
 
-BITS = BitKernels(packed, dense, counted, listed, ProductKernels(product, weight_gradient))
+BITS = BitKernels(packed, dense, counted, listed, of_neurons, ProductKernels(product, weight_gradient))

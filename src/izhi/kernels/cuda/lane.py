@@ -10,7 +10,8 @@ import triton.language as tl
 
 from izhi.equation.emit import INFIX, Dialect, function, python_word, statements, tuple_of
 from izhi.equation.graph import Symbol
-from izhi.kernels.cuda.scalars import OPS, divided, jit
+from izhi.kernels.cuda.launch import jit
+from izhi.kernels.cuda.scalars import OPS, divided
 from izhi.kernels.lane import differentiate, record, words_of
 from izhi.kernels.plan import Plan
 

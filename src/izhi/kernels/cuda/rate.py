@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from izhi.kernels.cuda.scalars import launch
+from izhi.kernels.cuda.launch import kernel, launch
 from izhi.kernels.events import WORD
 
 #: Pairs of elements of one program.
@@ -24,12 +24,11 @@ def _mix(h):  # type: ignore[no-untyped-def]
     return h ^ (h >> 16)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _encode(limits, key, out, rows, width, half, block: tl.constexpr):  # type: ignore[no-untyped-def]
+@kernel
+def _encode(limits, key0, key1, out, rows, width, half, block: tl.constexpr):  # type: ignore[no-untyped-def]
     row = tl.program_id(0)
     i = tl.program_id(1) * block + tl.arange(0, block)
-    key0 = tl.load(key).to(tl.uint32, bitcast=True)
-    key1 = tl.load(key + 1).to(tl.uint32, bitcast=True)
+    key0, key1 = key0.to(tl.uint32, bitcast=True), key1.to(tl.uint32, bitcast=True)
     base = _mix(row.to(tl.uint32) ^ key0) ^ key1
     h = _mix(i.to(tl.uint32) * 0x9E3779B9 + base)
     limit = limits + (row % rows) * width + i
@@ -41,13 +40,12 @@ def _encode(limits, key, out, rows, width, half, block: tl.constexpr):  # type: 
     tl.store(place + half, high.to(tl.float32), second)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _encode_bits(limits, key, words, steps, rows, width, half, chunks, block: tl.constexpr):  # type: ignore[no-untyped-def]
+@kernel
+def _encode_bits(limits, key0, key1, words, steps, rows, width, half, chunks, block: tl.constexpr):  # type: ignore[no-untyped-def]
     """The same spikes, along time: a word of an input at once."""
     sample, c = tl.program_id(0) // chunks, tl.program_id(0) % chunks
     i = tl.program_id(1) * block + tl.arange(0, block)
-    key0 = tl.load(key).to(tl.uint32, bitcast=True)
-    key1 = tl.load(key + 1).to(tl.uint32, bitcast=True)
+    key0, key1 = key0.to(tl.uint32, bitcast=True), key1.to(tl.uint32, bitcast=True)
     salt = i.to(tl.uint32) * 0x9E3779B9
     first, second = i < half, i + half < width
     limit = limits + sample * width + i
@@ -70,17 +68,16 @@ def rate(values: Tensor, steps: int, seed: int, dtype: torch.dtype | None) -> Te
     """
     rows, width = values.shape
     limits = (values.float() * float(1 << 16)).round_().to(torch.int32).contiguous()
-    state = np.random.SeedSequence(seed).generate_state(2, np.uint32).view(np.int32)
-    key = torch.from_numpy(state).to(values.device)
+    key = np.random.SeedSequence(seed).generate_state(2, np.uint32).view(np.int32).tolist()
     half, chunks = (width + 1) // 2, -(-steps // WORD)
     if dtype is None:
         words = limits.new_empty(rows, chunks, width)
         grid: Any = (rows * chunks, triton.cdiv(half, BLOCK))
         if words.numel():
-            launch(_encode_bits, grid, limits, key, words, steps, rows, width, half, chunks, block=BLOCK)
+            launch(_encode_bits, grid, limits, *key, words, steps, rows, width, half, chunks, block=BLOCK)
         return words
     out = torch.empty((steps, rows, width), dtype=dtype, device=values.device)
     grid = (steps * rows, triton.cdiv(half, BLOCK))
     if out.numel():
-        launch(_encode, grid, limits, key, out, rows, width, half, block=BLOCK)
+        launch(_encode, grid, limits, *key, out, rows, width, half, block=BLOCK)
     return out

@@ -14,8 +14,9 @@ import triton
 import triton.language as tl
 
 from izhi.kernels.cuda.lane import lane_functions
-from izhi.kernels.cuda.scalars import constant, jit, launch
-from izhi.kernels.plan import Call, Constants, Gradients, Plan
+from izhi.kernels.cuda.launch import jit, launch
+from izhi.kernels.cuda.scalars import constant
+from izhi.kernels.plan import Call, Gradients, Plan
 
 #: Lanes of one program.
 BLOCK = 256
@@ -26,15 +27,18 @@ def _forward(plan: Plan) -> Any:
     of_lane = lane_functions(plan)
     step, load, store, coefficients = of_lane.step, of_lane.load, of_lane.store, of_lane.coefficients
     coupled, biased, states = (constant(x) for x in (plan.coupled, plan.biased, plan.states))
+    filtered = constant(plan.form.filtered)
 
     @jit
     def forward(  # type: ignore[no-untyped-def]
-        x, y, bias, p, first, spikes, kept, last, steps, lanes, width, bias_width, keep_every,
+        x, y, bias, p, decay_at, first, spikes, kept, last, steps, lanes, width, bias_width, keep_every,
         dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
         decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high,
         third_scale, third_unit, third_low, third_high, fourth_scale, fourth_unit, fourth_low, fourth_high,
         i_low, i_high, trace_scale, trace_unit, trace_low, trace_high, block: tl.constexpr,
     ):  # fmt: skip
+        if filtered:
+            decay = tl.load(decay_at)
         s = (
             dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
             decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high,
@@ -69,11 +73,11 @@ def _forward(plan: Plan) -> Any:
 def _backward(plan: Plan) -> Any:
     step, step_vjp, load, store, coefficients, no_sums, add, store_sums = lane_functions(plan)
     coupled, biased, states = (constant(x) for x in (plan.coupled, plan.biased, plan.states))
-    learn = constant(bool(plan.summed))
+    learn, filtered = constant(bool(plan.summed)), constant(plan.form.filtered)
 
     @jit
     def backward(  # type: ignore[no-untyped-def]
-        grad_spikes, x, y, bias, p, kept, path, grad_last,
+        grad_spikes, x, y, bias, p, decay_at, kept, path, grad_last,
         grad_x, grad_y, grad_first, grad_bias, grad_p,
         steps, lanes, width, bias_width, keep_every,
         dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
@@ -81,6 +85,8 @@ def _backward(plan: Plan) -> Any:
         third_scale, third_unit, third_low, third_high, fourth_scale, fourth_unit, fourth_low, fourth_high,
         i_low, i_high, trace_scale, trace_unit, trace_low, trace_high, block: tl.constexpr,
     ):  # fmt: skip
+        if filtered:
+            decay = tl.load(decay_at)
         s = (
             dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
             decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high,
@@ -140,8 +146,7 @@ def _backward(plan: Plan) -> Any:
 
 def _launch(kernel: Any, call: Call, lanes: int, tensors: tuple[Any, ...], keep_every: int) -> None:
     sizes = (len(call.current), lanes, call.coefficients.shape[1], max(1, call.bias.shape[0]))
-    constants = Constants(*call.constants.tolist())._asdict()
-    launch(kernel, (triton.cdiv(lanes, BLOCK),), *tensors, *sizes, keep_every, **constants, block=BLOCK)
+    launch(kernel, (triton.cdiv(lanes, BLOCK),), *tensors, *sizes, keep_every, *call.constants.tolist(), block=BLOCK)
 
 
 #: Kernels that take recurrent weights themselves: there are none yet.
@@ -160,7 +165,7 @@ def forward(
     spikes, last = into or (torch.empty_like(call.current), torch.empty_like(state))
     kept = state.new_empty(-(-steps // keep_every) if keep_every else 0, plan.states, lanes)
     tensors = (
-        call.current, call.conductance, call.bias, call.coefficients, state, spikes, kept, last,
+        call.current, call.conductance, call.bias, call.coefficients, call.decay, state, spikes, kept, last,
     )  # fmt: skip
     _launch(_forward(plan), call, lanes, tensors, keep_every)
     return spikes, kept, last
@@ -179,7 +184,7 @@ def backward(
     grad_p = grad_last.new_empty(len(plan.summed), lanes) if plan.summed else None
     path = grad_last.new_empty(min(keep_every, steps), plan.states, lanes)
     tensors = (
-        grad_spikes, call.current, call.conductance, call.bias, call.coefficients, kept, path,
+        grad_spikes, call.current, call.conductance, call.bias, call.coefficients, call.decay, kept, path,
         grad_last, grad_x, none if grad_y is None else grad_y, grad_first,
         none if grad_bias is None else grad_bias, none if grad_p is None else grad_p,
     )  # fmt: skip

@@ -1,38 +1,14 @@
-"""Triton's ops for the formulas of ``izhi.kernels.dynamics``, and how it compiles kernels around them."""
+"""Triton's ops for the formulas of ``izhi.kernels.dynamics``."""
 
 from __future__ import annotations
 
-import inspect
-import os
-import types
-from collections.abc import Callable
 from typing import Any
 
-import torch
 import triton
 import triton.language as tl
 
+from izhi.kernels.cuda.launch import is_interpreted, jit
 from izhi.kernels.ops import OpSet
-
-
-def is_interpreted() -> bool:
-    """Whether kernels run in Triton's interpreter, on CPU tensors."""
-    return os.environ.get("TRITON_INTERPRET") == "1"
-
-
-def jit(function: Callable[..., Any]) -> Any:
-    """triton.jit for functions that use variables of the function around them.
-
-    The interpreter looks names up among a function's globals only, so those variables are put there.
-    """
-    around = inspect.getclosurevars(function).nonlocals
-    seen = types.FunctionType(
-        function.__code__, {**function.__globals__, **around, "tl": tl}, function.__name__,
-        function.__defaults__, function.__closure__,
-    )  # fmt: skip
-    seen.__annotations__, seen.__module__ = function.__annotations__, function.__module__
-    seen.__qualname__ = function.__qualname__
-    return triton.jit(seen)
 
 
 def constant(value: Any) -> Any:
@@ -96,14 +72,3 @@ OPS = OpSet(
     narrow=_narrow,
     rounded=_rounded,
 )
-
-
-#: Of every kernel. Products and sums must stay apart: contracted, spikes at the threshold would differ.
-OPTIONS: dict[str, Any] = {} if is_interpreted() else {"enable_fp_fusion": False}
-
-
-def launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
-    """Launch a kernel on the device of its first tensor, whichever is the current one."""
-    tensor = next(x for x in arguments if isinstance(x, torch.Tensor))
-    with torch.cuda.device_of(tensor):  # type: ignore[no-untyped-call]
-        kernel[grid](*arguments, **constants, **OPTIONS)

@@ -19,27 +19,30 @@ from torch import Tensor
 from izhi.kernels.cuda import events, recurrence
 from izhi.kernels.cuda.events import currents_of
 from izhi.kernels.cuda.lane import lane_functions
-from izhi.kernels.cuda.scalars import constant, jit, launch
+from izhi.kernels.cuda.launch import jit, launch
+from izhi.kernels.cuda.scalars import constant
 from izhi.kernels.events import WORD
 from izhi.kernels.lazy import dense
-from izhi.kernels.plan import Call, Constants, LayerCall, LayerGradients, LayerKernels, Plan
+from izhi.kernels.plan import Call, LayerCall, LayerGradients, LayerKernels, Plan
 
 
 @cache
 def _forward(plan: Plan) -> Any:
     of_lane = lane_functions(plan)
     step, load, store, coefficients = of_lane.step, of_lane.load, of_lane.store, of_lane.coefficients
-    biased, states = constant(plan.biased), constant(plan.states)
+    biased, states, filtered = (constant(x) for x in (plan.biased, plan.states, plan.form.filtered))
 
     @jit
     def forward(  # type: ignore[no-untyped-def]
-        gathered, places, counts, rows, bias, p, first, fired, currents, kept, last,
+        gathered, places, counts, rows, bias, p, decay_at, first, fired, currents, kept, last,
         steps, batch, chunks, inputs, room, neurons, width, keep,
         dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
         decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high,
         third_scale, third_unit, third_low, third_high, fourth_scale, fourth_unit, fourth_low, fourth_high,
         i_low, i_high, trace_scale, trace_unit, trace_low, trace_high, block: tl.constexpr, group: tl.constexpr,
     ):  # fmt: skip
+        if filtered:
+            decay = tl.load(decay_at)
         s = (
             dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
             decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high,
@@ -87,13 +90,12 @@ def forward(plan: Plan, call: LayerCall, state: Tensor, keep: bool) -> tuple[Ten
     kept = state.new_empty(chunks if keep else 0, plan.states, lanes)
     block = events.block_of(neurons)
     grid = (batch, triton.cdiv(neurons, block))
-    constants = Constants(*call.constants.tolist())._asdict()
     if lanes:
         launch(
             _forward(plan), grid, found.gathered, found.places, found.counts, events.rows_of(call.weight), call.bias,
-            call.coefficients, state, fired, currents, kept, last, found.steps, batch, chunks, inputs,
-            found.gathered.shape[2], neurons, call.coefficients.shape[1], int(keep), **constants, block=block,
-            group=events.GROUP, num_warps=max(1, block // 32),
+            call.coefficients, call.decay, state, fired, currents, kept, last, found.steps, batch, chunks, inputs,
+            found.gathered.shape[2], neurons, call.coefficients.shape[1], int(keep), *call.constants.tolist(),
+            block=block, group=events.GROUP, num_warps=max(1, block // 32),
         )  # fmt: skip
     return fired, currents, kept, last
 

@@ -1,0 +1,191 @@
+"""What Triton compiles for GPUs, ahead of time, of recorded launches: benchmarks/gpu_kernels.py; no GPU is needed.
+
+FakeTensors on a second GPU, and tensors without memory, show shapes, formats and devices of what kernels are given.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from izhi import LIF, Izhikevich, preset
+from izhi.kernels.plan import KEEP_EVERY, Call, Constants, LayerCall, Plan, step_form
+
+if not importlib.util.find_spec("triton"):
+    pytest.skip("Triton is not installed", allow_module_level=True)
+
+from izhi.kernels import cuda
+from izhi.kernels.cuda import events, weighted
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu_kernels.py"
+TARGETS = ("sm_75", "sm_80", "sm_90", "gfx942")
+#: Registers of a thread, at most: of 65,536 of a multiprocessor three blocks of 128 threads have 168 each.
+REGISTERS = 168
+#: Stores of spills, at most: a few values around the slow path of a division.
+SPILLS = 4
+
+
+def compiled(target: str, cases: str, folder: Path) -> list[dict[str, Any]]:
+    """A row of each variant."""
+    own = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    words = ("--targets", target, "--cases", cases, "--json", folder / "rows.json")
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *map(str, words)], env=own, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows: list[dict[str, Any]] = json.loads((folder / "rows.json").read_text())
+    return rows
+
+
+def check(row: dict[str, Any]) -> None:
+    """Raise AssertionError for assembly with other numbers than a CPU's, or that wastes a GPU."""
+    has_units = row["target"] != "sm_75"  # which has none of bfloat16
+    assert not row["approximate divisions"]
+    assert not row["atomics"]
+    if row["kernel"].startswith("recurrence") or (row["kernel"] == "weighted.forward" and has_units):
+        assert not row["contractions"]
+    if has_units and row["kernel"] in ("events.product", "events.gradient", "weighted.forward"):
+        assert row["matrix products"]
+    if has_units:
+        assert row["registers"] <= REGISTERS
+    assert row["spills"] <= SPILLS
+
+
+EVERY = pytest.param("every", marks=pytest.mark.long)
+
+
+def test_neurons_compile(tmp_path: Path) -> None:
+    rows = compiled("sm_90", "one", tmp_path)
+    assert [row["kernel"] for row in rows] == ["recurrence.forward", "recurrence.backward"]
+    for row in rows:
+        check(row)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", TARGETS)
+def test_each_kernel_of_a_layer_compiles(target: str, tmp_path: Path) -> None:
+    rows = compiled(target, "few", tmp_path)
+    kernels = {"recurrence.forward", "recurrence.backward", "weighted.forward"}
+    assert {row["kernel"] for row in rows} == kernels | {"events.list", "events.gradient", "events.expand"}
+    for row in rows:
+        check(row)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cases", ["chosen", EVERY])
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_launch_compiles(target: str, cases: str, tmp_path: Path) -> None:
+    rows = compiled(target, cases, tmp_path)
+    assert len(rows) >= (200 if cases == "chosen" else 800)
+    odd = []
+    for row in rows:
+        try:
+            check(row)
+        except AssertionError as error:
+            odd.append((row["kernel"], row["case"], str(error)))
+    assert not odd
+
+
+@pytest.fixture
+def launches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The arguments of each launch, which launches nothing."""
+    arguments: list[tuple[Any, ...]] = []
+    for module in ("events", "rate", "recurrence", "weighted"):
+        monkeypatch.setattr(
+            sys.modules[f"izhi.kernels.cuda.{module}"],
+            "launch",
+            lambda kernel, grid, *given, **_: arguments.append(given),
+        )
+    return arguments
+
+
+#: torch without CUDA has no views of FakeTensors there, as bits need them.
+SECOND, META = torch.device("cuda", 1), torch.device("meta")
+T, B, N, I = 40, 4, 24, 100
+NEURONS = {
+    "lif": LIF().settings, "izhikevich": Izhikevich().settings,
+    "smooth": Izhikevich(preset("normalized").replace(reset="smooth")).settings,
+}  # fmt: skip
+
+
+def plan_of(kind: str, dtype: torch.dtype, full: bool) -> Plan:
+    s = NEURONS[kind]
+    form = step_form(s.equation, coupled=full, filtered=full, biased=full)
+    return Plan(form, type(s.surrogate), dtype, not full, "all" if full else "none")
+
+
+def check_tensors(arguments: list[tuple[Any, ...]], device: torch.device) -> None:
+    """Every tensor is contiguous, and on the device."""
+    tensors = [x for given in arguments for x in given if isinstance(x, torch.Tensor)]
+    assert tensors
+    assert all(x.device == device and x.is_contiguous() for x in tensors)
+
+
+@pytest.mark.parametrize("kind", NEURONS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("full", [False, True])
+def test_shapes_formats_and_devices_of_neurons(
+    kind: str, dtype: torch.dtype, full: bool, launches: list[tuple[Any, ...]]
+) -> None:
+    plan = plan_of(kind, dtype, full)
+    constants = torch.zeros(len(Constants._fields))
+    with FakeTensorMode(), torch.device(SECOND):
+        current, y = (
+            torch.empty(T, B * N, dtype=dtype),
+            torch.empty(T if full else 1, B * N if full else 0, dtype=dtype),
+        )
+        p = torch.empty(plan.rows, N if full else 1)
+        call = Call(current, y, torch.empty(N if full else 0), p, constants, torch.empty(()))
+        spikes, kept, last = cuda.forward(plan, call, torch.empty(plan.states, B * N), KEEP_EVERY)
+        assert (spikes.shape, spikes.dtype) == (current.shape, dtype)
+        assert (kept.shape, kept.dtype) == ((2, plan.states, B * N), torch.float32)
+        g = cuda.backward(plan, call, kept, KEEP_EVERY, torch.empty_like(spikes), last)
+        assert (g.current.shape, g.current.dtype) == (current.shape, dtype)
+        assert g.state.shape == last.shape == (plan.states, B * N)
+        if full:
+            assert g.conductance is not None
+            assert (g.conductance.shape, g.conductance.dtype) == (y.shape, dtype)
+            assert g.bias is not None
+            assert (g.bias.shape, g.bias.dtype) == ((B * N,), torch.float32)
+            assert g.coefficients is not None
+            assert (g.coefficients.shape, g.coefficients.dtype) == ((plan.rows + 1, B * N), torch.float32)
+        else:
+            assert g.conductance is g.bias is g.coefficients is None
+    assert len(launches) == 2
+    check_tensors(launches, SECOND)
+
+
+@pytest.mark.parametrize("kind", NEURONS)
+def test_shapes_formats_and_devices_of_bits(kind: str, launches: list[tuple[Any, ...]]) -> None:
+    plan = plan_of(kind, torch.bfloat16, False)
+    constants = torch.zeros(len(Constants._fields))
+    with META:
+        words = cuda.rate(torch.empty(B, I), T, 0, None)
+        assert (words.shape, words.dtype) == ((B, 2, I), torch.int32)
+        found = events.listed(words, T)
+        assert events.dense(words, T, torch.bfloat16).shape == (T, B, I)
+        out = events.product(found, torch.empty(N, I))
+        assert (out.shape, out.dtype) == ((T, B, N), torch.bfloat16)
+        gradient = events.weight_gradient(found, out)
+        assert (gradient.shape, gradient.dtype) == ((N, I), torch.float32)
+        call = LayerCall(
+            found, torch.empty(N, I), torch.empty(0), torch.empty(plan.rows, 1), constants, torch.empty(())
+        )
+        fired, currents, kept, last = weighted.forward(plan, call, torch.empty(plan.states, B * N), keep=True)
+        assert (fired.shape, fired.dtype) == ((B, 2, N), torch.int32)
+        assert (currents.shape, currents.dtype) == ((T, B * N), torch.bfloat16)
+        g = weighted.backward(plan, call, currents, kept, torch.empty(T, B, N), last, True, True)
+        assert g.state is not None
+        assert g.current is not None
+        assert (g.weight.shape, g.state.shape, g.current.shape) == ((N, I), (plan.states, B * N), (T, B, N))
+    assert len(launches) == 8
+    check_tensors(launches, META)
