@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from every_order import EQUATIONS, drive_of, layer_of, network_of, neurons
 from hypothesis import given, reject, settings, strategies as st
-from orders_in_integers import EQUATIONS, drive_of, layer_of, network_of, neurons
 from torch.nn import Linear
 from words_of_c import check_c
 
