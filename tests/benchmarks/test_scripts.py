@@ -35,6 +35,7 @@ TESTED = (
     "mutants",
     "orders_in_integers",
     "other_libraries",
+    "own_loop",
     "own_neurons",
     "own_neurons_on_core",
     "resonators_figure",
@@ -89,6 +90,13 @@ def test_drawing():
         r"^784-(\d+)-10: .* lif (\d+) µs, izhikevich (\d+) µs;.* ([\d.]+) ms; [\d.]+ frames a second", said, re.M
     )
     assert [hidden for hidden, *_ in found] == ["128", "512"]
+
+
+@pytest.mark.slow
+def test_own_loop():
+    said = run("own_loop", "--steps", 3, "--rounds", 1, "--repeats", 2)
+    rows = re.findall(r"^\| (\w+) \| [\d.]+ \| [\d.]+ \| ([\d,]+) \| [\d,]+ \|$", said, re.M)
+    assert [way for way, _ in rows] == ["plain", "kept", "fresh", "trainer"]
 
 
 @pytest.mark.slow

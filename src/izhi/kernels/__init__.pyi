@@ -1,5 +1,6 @@
 from . import routes as routes
 from .cpu import bin_events as bin_events
+from .cpu.arena import release_memory as release_memory
 from .delay import delayed as delayed, delayed_product as delayed_product
 from .dispatch import (
     KERNELS as KERNELS,
