@@ -28,8 +28,9 @@ def is_interpreted() -> bool:
 OPTIONS: dict[str, Any] = {} if is_interpreted() else {"enable_fp_fusion": False}
 #: Arguments that differ between calls of a layer, for whose values nothing is compiled anew.
 VARYING = ("steps", "batch", "chunks", "keep_every", "keep", "rows", "key0", "key1")
-#: Triton's versions that launch compiled kernels in the way of ``_launcher``; others launch in their own way.
-_is_direct = tuple(map(int, triton.__version__.split(".")[:2])) >= (3, 9) and not is_interpreted()
+#: Triton's versions whose compiled kernels ``_launcher`` is known to launch; others launch in their own way.
+_DIRECT = ("3.9",)
+_is_direct = triton.__version__.rpartition(".")[0] in _DIRECT and not is_interpreted()
 
 
 def kernel(function: Callable[..., Any]) -> Any:
