@@ -118,6 +118,15 @@ def test_a_network_of_16_bits_does_nearly_what_the_float_network_does():
     assert (a.output.sum(0).argmax(-1) == b.output.sum(0).argmax(-1)).float().mean() > 0.85
 
 
+def test_a_network_in_double_precision_has_the_integers_of_its_weights():
+    spikes, network = digits(20), network_of()
+    found = quantization.quantized(network, 4, quantization.formats(network, spikes, 16)).eval()
+    expected = quantization.in_integers(found)
+    again = quantization.in_integers(found.double())
+    for a, b in zip(expected.layers, again.layers, strict=True):
+        assert np.array_equal(a.weight, b.weight)
+
+
 def test_only_weights_or_only_states_can_be_rounded():
     network, spikes = network_of(neuron="normalized"), digits()
     formats = quantization.formats(network, spikes, 16)

@@ -165,7 +165,8 @@ def in_integers(network: Network, *, reads: fixed.Reading = "sum") -> fixed.Inte
     modules = [x for x in (*network.layers, network.readout) if isinstance(x, nn.Module)]
     with torch.no_grad():
         flat = math.prod(input_features(x for x in modules if not isinstance(x, RoundToLevels)))
-        spikes = torch.zeros(1, 1, flat)
+        dtype = next((x.dtype for x in network.parameters() if x.is_floating_point()), None)
+        spikes = torch.zeros(1, 1, flat, dtype=dtype)
         for module in modules:
             if isinstance(module, Layer):
                 layers.append(_layer(module, spikes, tuple(pools)))
