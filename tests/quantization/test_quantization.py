@@ -118,6 +118,7 @@ def test_a_network_of_16_bits_does_nearly_what_the_float_network_does():
     assert (a.output.sum(0).argmax(-1) == b.output.sum(0).argmax(-1)).float().mean() > 0.85
 
 
+@pytest.mark.filterwarnings("ignore::izhi.errors.SlowKernelWarning")
 def test_a_network_in_double_precision_has_the_integers_of_its_weights():
     spikes, network = digits(20), network_of()
     found = quantization.quantized(network, 4, quantization.formats(network, spikes, 16)).eval()
