@@ -49,7 +49,7 @@ def own_step(steps: int) -> Callable[[torch.Tensor, torch.Tensor], None]:
         output, _ = network(izhi.encoding.rate(values, steps=steps))
         loss = nn.functional.cross_entropy(output.sum(0), labels)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     return step
