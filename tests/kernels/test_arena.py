@@ -145,10 +145,10 @@ def test_outputs_of_two_calls_before_one_backward_pass_keep_their_gradients(own)
 
 def test_threads_do_not_share_memory_in_use(own):
     alone = [list(losses(networks(seed), 3, seed)) for seed in range(3)]
-    found = [None] * 3
+    made, found = [networks(seed) for seed in range(3)], [None] * 3  # one generator draws the weights of all threads
 
     def train(seed):
-        found[seed] = list(losses(networks(seed), 3, seed))
+        found[seed] = list(losses(made[seed], 3, seed))
 
     threads = [threading.Thread(target=train, args=(seed,)) for seed in range(3)]
     for one in threads:
