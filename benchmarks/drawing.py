@@ -12,16 +12,12 @@ from __future__ import annotations
 
 import argparse
 import base64
-import functools
 import json
 import shutil
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields, replace
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +27,9 @@ from izhi import zoo
 from izhi.experiments import samples
 from izhi.hardware.artifact import IntegerArtifact, load_integers
 from izhi.hardware.c import webassembly
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+served = import_module("served").served
 
 DRAWING = Path(__file__).parents[1] / "src" / "izhi" / "explorer" / "web" / "draw"
 #: Networks that read digits, by their own artifacts, and those of the zoo.
@@ -136,23 +135,6 @@ def widened(made: IntegerArtifact) -> IntegerArtifact:
         made, network=replace(made.network, layers=(wide, last)), test_inputs=made.test_inputs[:, :0],
         test_scores=made.test_scores[:0],
     )  # fmt: skip
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of a folder on this machine."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *words: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def speed() -> None:

@@ -1,4 +1,4 @@
-"""A folder as a site, for tests in a browser."""
+"""A folder as a site, and a stroke on its page, for tests in a browser."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -25,3 +26,13 @@ def served(folder: Path) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def draw_one(page: Any) -> None:
+    """Draw the digit 1, from above, on the page that reads digits."""
+    box = page.locator(".pad").bounding_box()
+    x = box["x"] + box["width"] / 2
+    page.mouse.move(x, box["y"] + 0.2 * box["height"])
+    page.mouse.down()
+    page.mouse.move(x, box["y"] + 0.8 * box["height"], steps=5)
+    page.mouse.up()

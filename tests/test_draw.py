@@ -12,7 +12,7 @@ import pytest
 from izhi import data, encoding, zoo
 from izhi.hardware import artifact
 from izhi.hardware.c import webassembly
-from served import served
+from served import draw_one, served
 
 DOCS = Path(__file__).parents[1] / "docs"
 WEB = DOCS.parent / "src/izhi/explorer/web"
@@ -118,12 +118,7 @@ def test_written_digits_are_read(page):
 @pytest.mark.slow
 def test_a_stroke_is_seen(page):
     page.get_by_role("button", name="Clear").click()
-    box = page.locator(".pad").bounding_box()
-    x = box["x"] + box["width"] / 2
-    page.mouse.move(x, box["y"] + 0.2 * box["height"])
-    page.mouse.down()
-    page.mouse.move(x, box["y"] + 0.8 * box["height"], steps=5)
-    page.mouse.up()
+    draw_one(page)
     page.get_by_role("button", name="Pause").click()
     assert answers(page, 50) == ["1", "1"]
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from core_runs import check_core
 from hypothesis import given, settings, strategies as st
 from torch.nn import Linear
 from words_of_c import check_c
@@ -21,10 +22,7 @@ from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import compile, description, yosys
 from izhi.hardware.core.axi import AxiCore
-from izhi.hardware.core.compile import library
 from izhi.hardware.core.shape import shape_of
-from izhi.hardware.core.simulated import SimulatedCore
-from izhi.hardware.devices import CoreDevice
 from izhi.hardware.fixed import FixedPoint, fast
 from izhi.hardware.fixed.neuron import neuron_kind
 from izhi.network import Network
@@ -199,18 +197,8 @@ def test_the_core_computes_every_spike_and_state(model, tmp_path):
     shape = shape_of(integers, STEPS, lanes=4, units=2)
     (tmp_path / "core.json").write_text(description.to_json(shape))
     assert description.read(tmp_path / "core.json") == shape
-    block = SimulatedCore(library(shape, shows_states=True), shape, check_every=1)
-    core = CoreDevice("simulator", block, shape)
-    core.load(IntegerArtifact(integers, STEPS, ()))
-    block.states()
-    out, expected = core.run(x, sends_spikes=True), fixed.run(integers, x, trace=True)
+    out, expected = check_core(shape, integers, x)
     assert np.array_equal(out.scores, expected.scores)
-    states = block.states()
-    for number, layer in enumerate(integers.layers):
-        assert np.array_equal(out.spikes[number], expected.spikes[number])
-        own = states[states[:, 0] == number].reshape(BATCH, STEPS, layer.outputs, -1)
-        count = len(layer.neuron.formats)
-        assert np.array_equal(own[..., 2 : 2 + count].transpose(1, 3, 0, 2), expected.trace.states[number])
 
 
 @pytest.mark.slow

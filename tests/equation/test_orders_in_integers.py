@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from core_runs import check_core
 from every_order import EQUATIONS, drive_of, layer_of, network_of, neurons
 from hypothesis import given, reject, settings, strategies as st
 from torch.nn import Linear
@@ -16,10 +17,7 @@ from izhi import board, quantization
 from izhi.errors import ArtifactError, CheckpointError
 from izhi.hardware import artifact, c, fixed
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.core.compile import library
 from izhi.hardware.core.shape import shape_of
-from izhi.hardware.core.simulated import SimulatedCore
-from izhi.hardware.devices import CoreDevice
 from izhi.hardware.fixed import fast
 from izhi.network import Network
 from izhi.neurons.neuron import DYNAMICS
@@ -97,17 +95,8 @@ def test_the_core_computes_every_spike_and_state(equations, preset):
     network = network_of(equations, np.random.default_rng(2), preset)
     spikes = spikes_of(np.random.default_rng(3), network)
     shape = shape_of(network, STEPS, lanes=2, units=1)
-    core = CoreDevice("simulator", SimulatedCore(library(shape, shows_states=True), shape, check_every=1), shape)
-    core.load(IntegerArtifact(network, STEPS, ()))
-    core.block.states()
-    found, expected = core.run(spikes, sends_spikes=True), fixed.run(network, spikes, trace=True)
-    states = core.block.states()
+    _, expected = check_core(shape, network, spikes)
     assert all(0 < x.mean() < 1 for x in expected.spikes)
-    for number, layer in enumerate(network.layers):
-        assert np.array_equal(found.spikes[number], expected.spikes[number])
-        own = states[states[:, 0] == number].reshape(BATCH, STEPS, layer.outputs, -1)
-        count = len(layer.neuron.formats)
-        assert np.array_equal(own[..., 2 : 2 + count].transpose(1, 3, 0, 2), expected.trace.states[number])
 
 
 @pytest.mark.slow

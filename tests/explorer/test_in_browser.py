@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from served import draw_one
+
 pytestmark = pytest.mark.slow
 
 #: Left edge and width of the axes of each figure of v or u.
@@ -188,12 +190,7 @@ def test_a_drawn_digit_has_spikes_and_an_answer(page):
     tab(page, "Draw")
     page.get_by_role("button", name="Clear").click()
     page.locator(".pad").scroll_into_view_if_needed()
-    box = page.locator(".pad").bounding_box()
-    x = box["x"] + box["width"] / 2
-    page.mouse.move(x, box["y"] + 0.2 * box["height"])
-    page.mouse.down()
-    page.mouse.move(x, box["y"] + 0.8 * box["height"], steps=5)
-    page.mouse.up()
+    draw_one(page)
     until(page, "() => [...document.querySelectorAll('#draw .answer')].every(x => x.textContent === '1')")
     page.get_by_role("button", name="Pause").click()
     drawn = """x => { const { width, height } = x

@@ -100,9 +100,8 @@ def listed(words: Tensor, steps: int) -> Events:
     totals = torch.empty(batch, 2, dtype=torch.int64)
     room = -(-inputs // WORD) * WORD
     # Tiles may begin at any of the words and are read whole.
-    gathered = arena.empty(batch * chunks * room + WORD, dtype=words.dtype)[: batch * chunks * room].view(
-        batch, chunks, room
-    )
+    size = batch * chunks * room
+    gathered = arena.empty(size + WORD, dtype=words.dtype)[:size].view(batch, chunks, room)
     launch(_listed(), batch, chunks, inputs, words, places, counts, totals, gathered, steps, pieces=batch)
     spikes, visits = totals.numpy().sum(0).tolist()
     return Events(words, places, counts, gathered, steps, Totals(spikes, visits, int(counts.numpy().sum())))
