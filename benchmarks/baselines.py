@@ -45,8 +45,11 @@ class Baselines(NamedTuple):
     nearest: float
 
 
-def arrays(samples: AnySamples) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Values (S, numbers) and labels (S,) of samples, or of their steps if each has a label."""
+def arrays(samples: AnySamples, steps: int | None = None) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Values (S, numbers) and labels (S,) of samples, or of their steps if each has a label.
+
+    Series have so many steps, each the mean over its share; None for those of the longest.
+    """
     values, labels = samples.batch(torch.arange(len(samples)))
     if not isinstance(values, (torch.Tensor, SeriesBatch)):
         raise SettingError("recorded events have no values, expected a data set of values or time series")
@@ -55,7 +58,7 @@ def arrays(samples: AnySamples) -> tuple[NDArray[np.float32], NDArray[np.int64]]
         known = labels != NO_LABEL
         return values.dense()[known].numpy(), labels[known].numpy()
     if isinstance(values, SeriesBatch):
-        values = resampled(values, int(values.lengths.max())).transpose(0, 1)
+        values = resampled(values, steps or int(values.lengths.max())).transpose(0, 1)
     return values.flatten(1).numpy(), labels.numpy()
 
 

@@ -23,8 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from sklearn import datasets
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import RandomForestClassifier
@@ -36,11 +34,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
+from baselines import arrays
 from izhi import data
 from izhi.cli import main as izhi
-from izhi.data import AnySamples
 from izhi.errors import IzhiError
-from izhi.network.encoding import resampled
 from izhi.sklearn import SpikingClassifier, SpikingRegressor
 
 NAMES = ("iris", "wine", "breast_cancer", "digits", "vibrations", "hapt", "ts:JapaneseVowels", "ts:BasicMotions",
@@ -64,17 +61,10 @@ def vibrations(file: Path) -> str:
     return str(file)
 
 
-def arrays(samples: AnySamples) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Values (S, numbers) and labels (S,)."""
-    values, labels = samples.batch(torch.arange(len(samples)))
-    if not isinstance(values, torch.Tensor):
-        values = resampled(values, 64).transpose(0, 1)  # type: ignore[arg-type]
-    return values.flatten(1).double().numpy(), labels.numpy()
-
-
 def plain(dataset: data.Dataset, seed: int) -> dict[str, float]:
     """Test accuracies of classifiers of scikit-learn."""
-    (x, y), (x_test, y_test) = arrays(dataset.train), arrays(dataset.test)
+    parts = [arrays(part, 64) for part in (dataset.train, dataset.test)]
+    (x, y), (x_test, y_test) = ((values.astype(np.float64), labels) for values, labels in parts)
     models = {
         "logistic regression": LogisticRegression(max_iter=1000), "SVC": SVC(),
         "MLP": MLPClassifier(max_iter=500, random_state=seed), "forest": RandomForestClassifier(random_state=seed),
