@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 
 from izhi import data
 from izhi.data import NO_LABEL, AnySamples, SeriesBatch, has_step_labels
-from izhi.errors import SettingError
+from izhi.errors import IzhiError, SettingError
 from izhi.network.encoding import resampled
 
 #: Steps with a label that the classifiers learn from at most; their time grows with it.
@@ -84,7 +84,10 @@ def main() -> None:
     print(f"{'data set':24} {'classes':>7} {'guessing':>9} {'linear':>7} {'nearest':>8}   % of test samples")
     found = []
     for name in a.names:
-        found.append(baselines(name))
+        try:
+            found.append(baselines(name))
+        except IzhiError as error:
+            parser.error(str(error))
         shown = " ".join(f"{100 * x:>{width}.1f}" for x, width in zip(found[-1][2:], (9, 7, 8), strict=True))
         print(f"{name:24} {found[-1].classes:>7} {shown}", flush=True)
     if a.json:
