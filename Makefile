@@ -1,7 +1,7 @@
 # make demo: set up .venv, read ten digits with a trained network in integers, then train LIF and both Izhikevich models
 #            on an embedded data set
-# make test: set up .venv, then run ruff, mypy and the tests of units, kernels, formats and commands
-# make test-all: every test, also those of notebooks, pages in a browser, simulated cores, mutants, proofs, and other
+# make test: set up .venv, then run ruff, mypy and the quick tests of units, kernels, formats and commands
+# make test-all: every test, also slow ones, of notebooks, pages in a browser, simulated cores, proofs, and other
 #            libraries: PYNQ, those that networks are exchanged with, and the oldest versions of the dependencies, each
 #            in an environment of its own (left out where they cannot be installed)
 # make docs: set up .venv, then build the site of the documentation into build/docs, with no warning; notebooks are

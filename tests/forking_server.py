@@ -35,6 +35,7 @@ def become(request, files):
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
+    sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     if forking.ADDRESS in os.environ:
         subprocess.Popen = forking.ForkedPopen
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -119,8 +120,8 @@ if __name__ == "__main__":
     import preloaded  # noqa: F401
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(sys.argv[1])
+        listener.bind(f"{sys.argv[1]}.part")
         listener.listen(64)
-        print("ready", flush=True)
+        os.rename(f"{sys.argv[1]}.part", sys.argv[1])
         serve(listener)
     shutil.rmtree(Path(sys.argv[1]).parent)

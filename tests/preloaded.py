@@ -6,6 +6,8 @@ import io
 import os
 import tempfile
 
+import h5py  # noqa: F401
+
 from izhi.cli import main
 
 with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):

@@ -135,12 +135,14 @@ def test_a_function_is_made_anew_when_what_it_is_made_of_changes(tmp_path):
     assert run_in(tmp_path, cache) == ["42", "0", "50", "0"]
 
 
+@pytest.mark.slow
 def test_copies_of_a_program_share_compiled_functions(tmp_path):
     for folder, hits in (("one", "0"), ("other", "1")):
         package_in(tmp_path / folder)
         assert run_in(tmp_path / folder, tmp_path / "cache") == ["42", hits, "105", hits]
 
 
+@pytest.mark.slow
 def test_two_processes_compile_a_function_once(tmp_path):
     package_in(tmp_path)
     command, options = [sys.executable, "-m", "ours.kernel"], {"env": environment(tmp_path, tmp_path / "cache")}

@@ -137,6 +137,7 @@ def test_a_data_root_that_is_a_file(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_standard_output_that_cannot_be_written(unbuffered):
     with FULL.open("w") as full:
@@ -150,6 +151,7 @@ def test_standard_output_that_cannot_be_written(unbuffered):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_ended_is_no_mistake():
     reader, writer = os.pipe()
     os.close(reader)

@@ -16,6 +16,7 @@ def python(code, *words, **options):
     return subprocess.run([sys.executable, "-c", code, *words], text=True, **{"capture_output": True, **options})
 
 
+@pytest.mark.slow
 def test_a_program_has_its_own_status_files_folder_and_variables(tmp_path, monkeypatch):
     monkeypatch.setenv("OF_THE_TESTS", "1")
     code = "import os, sys; print(os.getcwd(), os.environ['OWN'], sys.argv, input()); sys.exit(7)"

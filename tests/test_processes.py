@@ -56,6 +56,7 @@ def test_a_module_is_loaded_once_and_garbage_is_looked_for_again() -> None:
     assert gc.isenabled()
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_by_a_bug_ends_with_its_traceback_alone() -> None:
     code = """
 from izhi import __main__, cli, processes

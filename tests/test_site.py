@@ -85,6 +85,7 @@ def test_every_figure_for_papers_has_a_method_and_a_caption():
         assert figure.command.split().count("OUT") == 1
 
 
+@pytest.mark.slow
 def test_a_figure_for_papers_is_drawn_by_its_command(tmp_path):
     """In any folder, and in both formats; a mistake in a command is an error."""
     ranks = next(x for x in paper_figures.FIGURES if x.name == "temporal-ranks")

@@ -21,6 +21,7 @@ from izhi.kernels import SynapticInput
 from izhi.snntorch import DEFAULT, SURROGATE, Izhikevich, RIzhikevich, reset
 from izhi.surrogate import ATan, ClosedForm, FastSigmoid
 from numpy_kernels import uncompiled
+from tiers import slow_but
 
 __all__ = ["uncompiled"]  # for all tests here
 
@@ -88,6 +89,7 @@ def states(network):
     return [(m.mem.clone(), getattr(m, "u", torch.zeros(0)).clone()) for m in network if hasattr(m, "mem")]
 
 
+@pytest.mark.slow
 def test_mixed_with_leaky_in_one_network_trains():
     network = mixed()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
@@ -196,8 +198,10 @@ def test_classes_reset_and_detach_their_own():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("kind", HIDDEN)
-@pytest.mark.parametrize("last", ["izhi", "Leaky"])
+@pytest.mark.parametrize(
+    ("last", "kind"),
+    slow_but([("Leaky", "RIzhikevich")], [(last, kind) for last in ("izhi", "Leaky") for kind in HIDDEN]),
+)
 def test_trains_with_bptt_of_snntorch(kind, last):
     from snntorch import backprop
 
@@ -412,7 +416,7 @@ TRACED = {
 }
 
 
-@pytest.mark.parametrize("kernel", ["auto", "reference"])
+@pytest.mark.parametrize("kernel", slow_but(["auto"], ["auto", "reference"]))
 @pytest.mark.parametrize("how", TRACED)
 def test_what_torch_traces_gives_the_same_numbers(how, kernel):
     neuron = Izhikevich(kernel=kernel)
@@ -453,6 +457,7 @@ def test_gradients_by_torch_func(kernel):
     torch.testing.assert_close(each, x.grad)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["auto", "reference"])
 def test_a_network_of_hidden_states_compiles_and_trains(kernel):
     network = nn.Sequential(nn.Linear(3, 6), Izhikevich(gain=8.0, init_hidden=True, kernel=kernel))

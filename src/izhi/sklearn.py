@@ -61,7 +61,7 @@ class _SpikingEstimator(BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self, hidden: Sequence[int] = (128,), neuron: str = "normalized", *, learn: Sequence[str] = (),
-        encoding: Literal["constant", "latency", "rate"] = "constant", steps: int = 20, epochs: int = 30,
+        encoding: Literal["constant", "latency", "rate"] = "constant", steps: int = 12, epochs: int = 20,
         batch_size: int = 32, learning_rate: float = 1e-2, network: Callable[[int, int], Network] | None = None,
         accelerator: str = "cpu", random_state: int | np.random.RandomState | None = None,
     ) -> None:  # fmt: skip

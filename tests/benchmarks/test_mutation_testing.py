@@ -49,6 +49,7 @@ def test_tests_for_a_change_are_first_those_that_run_the_statement(tree):
     assert chosen(1, name="src/izhi/sums/new.py") == ["d", "c", "e", "b"]  # those of the room
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_what_each_test_runs_is_recorded(tree, tmp_path):
     pytest.importorskip("coverage", reason="coverage is not installed")

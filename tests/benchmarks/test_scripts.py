@@ -367,6 +367,7 @@ def test_turns():
         assert low <= middle <= high
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_processes")
 def test_turns_needs_another_tree(tmp_path):
     done = subprocess.run([sys.executable, SCRIPTS / "turns.py", tmp_path], capture_output=True, text=True)

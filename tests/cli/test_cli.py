@@ -48,9 +48,18 @@ def refused(capsys, *arguments):
 def trained(tmp_path_factory):
     """A small trained run; its folder."""
     where = tmp_path_factory.mktemp("cli")
-    done = izhi_process("train", *FAST, "--out", "run", "--json", "run.json", cwd=where)
+    done = izhi("train", *FAST, "--out", "run", "--json", "run.json", cwd=where)
     assert done.returncode == 0, done.stderr
     return where / "run"
+
+
+@pytest.mark.slow
+def test_a_process_of_its_own_trains_the_same(trained, tmp_path):
+    done = izhi_process("train", *FAST, "--out", "run", "--json", "run.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {p.name for p in trained.iterdir()}
+    a, b = (json.loads((folder / "run.json").read_text()) for folder in (tmp_path, trained.parent))
+    assert a["history"][-1]["test_accuracy"] == b["history"][-1]["test_accuracy"]
 
 
 def test_train(trained):
@@ -106,6 +115,7 @@ def test_the_command_line_overrides_the_file(trained, tmp_path):
     assert len(json.loads((tmp_path / "one.json").read_text())["history"]) == 1
 
 
+@pytest.mark.slow
 def test_compare(tmp_path, capsys):
     done = izhi(
         "compare", *FAST, "--neurons", "lif,normalized:jacobian_limit=inf,biological", "--connections",
@@ -167,6 +177,7 @@ def test_a_file_may_name_the_variants(tmp_path, capsys, monkeypatch):
     assert "seed cannot differ between variants" in refused(capsys, "compare", "--config", "two.toml")
 
 
+@pytest.mark.slow
 def test_simulate(tmp_path):
     done = izhi("simulate", "RS", "--current", "10", "--json", "s.json", "--out", "rs.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -202,6 +213,7 @@ def test_simulate_all(tmp_path):
     assert (tmp_path / "patterns.png").exists()
 
 
+@pytest.mark.slow
 def test_data(real_data, tmp_path, capsys, monkeypatch):
     listed = izhi_process("data", "list", cwd=tmp_path)
     assert listed.returncode == 0
@@ -373,6 +385,7 @@ def test_a_full_disk(tmp_path):
     assert {p.name for p in (tmp_path / "run").iterdir()} == {"config.toml"}
 
 
+@pytest.mark.slow
 def test_compare_cross_validates_gradients_and_evolution(tmp_path, capsys):
     options = ["--neurons", "normalized,normalized:optimizer=snes:members=8", "--dataset", "iris", "--folds",
                "--encoding", "latency", "--steps", "5", "--hidden", "4", "--epochs", "2", "--quiet"]  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from commands import izhi
 from izhi import __main__, cli
 from izhi.version import __version__
+from tiers import slow_but
 
 IZHI = [sys.executable, "-m", "izhi"]
 TRAIN = ["train", "--dataset", "iris", "--epochs", "2", "--hidden", "8", "--steps", "4"]
@@ -52,7 +53,10 @@ def test_no_color_means_no_escape_codes(tmp_path, colors, codes):
         assert b"epoch 2/2" in written
 
 
-@pytest.mark.parametrize("words", [["data"], ["--version"], ["--help"], ["train", "--help"], ["completion", "bash"]])
+@pytest.mark.parametrize(
+    "words",
+    slow_but([["--version"]], [["data"], ["--version"], ["--help"], ["train", "--help"], ["completion", "bash"]]),
+)
 def test_output_that_nobody_reads_ends_in_silence(words):
     reads, writes = os.pipe()
     os.close(reads)
@@ -62,7 +66,7 @@ def test_output_that_nobody_reads_ends_in_silence(words):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-@pytest.mark.parametrize("words", [["--version"], ["data", "list", "iris"]])
+@pytest.mark.parametrize("words", slow_but([["--version"]], [["--version"], ["data", "list", "iris"]]))
 def test_output_for_which_there_is_no_place_is_an_error_of_one_line(words):
     with open("/dev/full", "wb") as full:
         done = subprocess.run([*IZHI, *words], stdout=full, stderr=subprocess.PIPE, text=True)
@@ -71,6 +75,7 @@ def test_output_for_which_there_is_no_place_is_an_error_of_one_line(words):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_data_alone_lists(capsys):
     assert cli.main(["data"]) == 0
     alone = capsys.readouterr().out
@@ -104,6 +109,7 @@ def test_the_version_is_that_of_the_package(capsys):
     assert capsys.readouterr().out == f"izhi {__version__}\n"
 
 
+@pytest.mark.slow
 def test_verbose_says_more_and_quiet_nothing(tmp_path, capsys):
     def said(*more):
         words = [
@@ -164,6 +170,7 @@ def test_warnings_are_one_line_each(tmp_path, monkeypatch):
     assert "float64, not float32" in done.stderr
 
 
+@pytest.mark.slow
 def test_threads_that_wait_give_way_unless_the_user_decides(monkeypatch, capsys):
     for set_before, expected in (({}, "30000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "active"}, None)):
         for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):

@@ -42,6 +42,7 @@ def taken_over(run, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_that_is_read_back_is_the_run(run, taken_over, tmp_path, capsys):
     for name, folder in (("one", run), ("other", taken_over / "run")):
         told(capsys, "evaluate", folder, "--json", tmp_path / f"{name}.json")
@@ -66,6 +67,7 @@ def test_golden_spikes_lie_beside_the_file(taken_over, tmp_path, capsys):
     assert "places differ from its golden spikes" in refused(capsys, "nir", "check", tmp_path / "other.nir", golden)
 
 
+@pytest.mark.slow
 def test_what_is_read_goes_on_to_integers(taken_over, tmp_path, capsys):
     whole = tmp_path / "whole"
     told(capsys, "quantize", taken_over / "run", "--weights", "4", "--method", "ptq", "--out", whole, "--quiet")
@@ -78,6 +80,7 @@ def test_what_is_read_goes_on_to_integers(taken_over, tmp_path, capsys):
     )
 
 
+@pytest.mark.slow
 def test_what_is_read_is_trained_further_and_resumed(taken_over, tmp_path, capsys):
     """From its settings alone, and from its weights, also where the run is killed before its first epoch."""
     drawn, begun = tmp_path / "drawn", tmp_path / "begun"

@@ -47,6 +47,7 @@ def refused(capsys, *words):
     return line
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_processes")
 def test_new_folders_differ_whoever_asks_at_the_same_time(tmp_path):
     code = "import sys; from pathlib import Path; from izhi import files; print(files.new_folder(Path('runs'), 'same'))"
@@ -80,6 +81,7 @@ def test_training_goes_on_by_its_folder_alone(tmp_path, capsys):
     assert "holds a run with steps = 4, not 5" in refused(capsys, "train", "--resume", "--out", out, "--steps", "5")
 
 
+@pytest.mark.slow
 def test_a_comparison_goes_on_by_its_plan(tmp_path, capsys):
     config, out = tmp_path / "exp.toml", tmp_path / "cmp"
     config.write_text(
@@ -187,6 +189,7 @@ def test_a_folder_in_which_nothing_came_about_is_not_left(error, tmp_path):
     assert (tmp_path / "a" / "b" / "row").read_bytes() == b"1"
 
 
+@pytest.mark.slow
 def test_an_interrupt_says_how_to_go_on(tmp_path, start):
     process = start("train", *TINY, "--epochs", "100000", cwd=tmp_path)
     deadline = time.monotonic() + 120
@@ -204,6 +207,7 @@ def test_an_interrupt_says_how_to_go_on(tmp_path, start):
     )
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_libraries_are_loaded_is_no_traceback(tmp_path, start):
     process = start("train", *TINY, "--epochs", "100000", cwd=tmp_path)
     deadline = time.monotonic() + 60
@@ -222,6 +226,7 @@ def test_json_alone_goes_to_standard_output(capsys):
     assert "iris" in err
 
 
+@pytest.mark.slow
 def test_quantising_goes_on_by_its_folder_alone(tmp_path, capsys):
     run, out, swept = (str(tmp_path / name) for name in ("run", "out", "swept"))
     assert main(["train", *TINY, "--epochs", "2", "--out", run]) == 0

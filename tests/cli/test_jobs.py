@@ -62,6 +62,7 @@ def compared(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_runs_at_once_have_the_numbers_and_files_of_one_after_another(compared, tmp_path, capsys):
     out = tmp_path / "c"
     assert main([*COMPARE, "--jobs", "2", "--out", str(out)]) == 0
@@ -72,6 +73,7 @@ def test_runs_at_once_have_the_numbers_and_files_of_one_after_another(compared, 
     assert [row["test_accuracy"] for row in one["rows"]] == [row["test_accuracy"] for row in other["rows"]]
 
 
+@pytest.mark.slow
 def test_numbers_of_small_networks_do_not_depend_on_the_number_of_threads(compared, tmp_path, capsys):
     torch.set_num_threads(2)
     try:
@@ -81,6 +83,7 @@ def test_numbers_of_small_networks_do_not_depend_on_the_number_of_threads(compar
     assert_same(compared, tmp_path / "c")
 
 
+@pytest.mark.slow
 def test_progress_of_all_runs_is_said(tmp_path, capsys):
     words = [word for word in COMPARE if word != "--quiet"]
     assert main([*words, "--jobs", "2", "--out", str(tmp_path / "c")]) == 0
@@ -91,6 +94,7 @@ def test_progress_of_all_runs_is_said(tmp_path, capsys):
     assert all(f"[{k}/4]" in said for k in (1, 2, 3, 4))
 
 
+@pytest.mark.slow
 def test_runs_that_fail_are_named_and_the_others_go_on(tmp_path, capsys):
     out = tmp_path / "c"
     assert main([*COMPARE[:-1], "1", "--out", str(out)]) == 0
@@ -140,6 +144,7 @@ def test_an_interrupted_command_ends_all_its_processes_and_goes_on(compared, tmp
         assert load(path).progress.history
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_read_back(compared, tmp_path, capsys):
     out = tmp_path / "c"
     assert main([*COMPARE[:-1], "1", "--jobs", "2", "--out", str(out)]) == 0
@@ -147,6 +152,7 @@ def test_what_is_finished_is_read_back(compared, tmp_path, capsys):
     assert_same(compared, out)
 
 
+@pytest.mark.slow
 def test_a_folder_that_another_process_writes_is_refused(compared, tmp_path, capsys):
     out = tmp_path / "c"
     assert main([*COMPARE[:-1], "1", "--out", str(out)]) == 0
@@ -156,6 +162,7 @@ def test_a_folder_that_another_process_writes_is_refused(compared, tmp_path, cap
     assert str(out / "lif" / "seed-1") in said[-1]
 
 
+@pytest.mark.slow
 def test_studies_at_once_try_the_same_settings_as_one_after_another(tmp_path, capsys):
     words = ["tune", *TINY, "--neurons", "lif,normalized", "--trials", "4", "--epochs", "3"]
     found = []

@@ -72,6 +72,7 @@ def test_an_answer_without_torch(words, modules_of):
     assert not modules_of(words) & {"torch", "numba"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["data", "list", "iris"], ["simulate", "RS"]], ids=" ".join)
 def test_what_does_not_train_loads_nothing_for_it(words, modules_of):
     """Each of these takes a second or more."""

@@ -91,6 +91,7 @@ def test_rank_refuses_what_it_cannot_rank(folders, tmp_path, capsys):
 TINY = ["--dataset", "iris", "--hidden", "8", "--steps", "4", "--epochs", "1", "--quiet"]
 
 
+@pytest.mark.slow
 def test_compare_sets_the_others_against_a_reference(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["compare", *TINY, "--neurons", "lif,normalized,biological", "--out", "c"]
@@ -119,6 +120,7 @@ def test_one_seed_says_nothing_about_noise(tmp_path, capsys):
     assert "says nothing about noise" in (tmp_path / "c" / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_folds_are_no_independent_runs(tmp_path, capsys):
     words = ["compare", *TINY, "--neurons", "lif,normalized", "--folds", "--out", str(tmp_path / "c")]
     assert main([*words, "--json", str(tmp_path / "c.json")]) == 0

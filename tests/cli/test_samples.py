@@ -10,6 +10,7 @@ from izhi.board import save_samples
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.fixed import run
 from networks import random_network, random_spikes
+from tiers import slow_but
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def refused(capsys, *words):
     return capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [["evaluate"], ["run", "--compare"]])
+@pytest.mark.parametrize("command", slow_but([["evaluate"]], [["evaluate"], ["run", "--compare"]]))
 def test_an_artifact_of_no_data_set_runs_what_it_carries(own, command, capsys):
     out = told(capsys, command[0], own[0], *command[1:])
     assert "accuracy: 100.00 % of 5" in out

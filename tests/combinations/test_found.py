@@ -29,9 +29,10 @@ def quantized_chain(folder, *settings):
 KEPT = ["--keep-every", 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
-    slow_but([KEPT], [KEPT, ["--precision", "64-true"], ["--neuron", "normalized", "--jacobian-limit", "inf"]]),
+    [KEPT, ["--precision", "64-true"], ["--neuron", "normalized", "--jacobian-limit", "inf"]],
 )
 def test_quantised(settings, tmp_path):
     rounded = quantized_chain(tmp_path, *settings)
@@ -65,7 +66,7 @@ def test_coefficients_that_training_carries_far(learn, tmp_path):
     succeed("evaluate", run / "network.izhi", "--against", run)
 
 
-@pytest.mark.parametrize("kernel", ["auto", "reference"])
+@pytest.mark.parametrize("kernel", slow_but(["auto"], ["auto", "reference"]))
 @pytest.mark.parametrize(("steps", "readout"), [(1, "spikes"), (2, "spikes"), (1, "current")])
 def test_too_few_steps_for_the_input_to_reach_the_output(steps, readout, kernel, tmp_path):
     words = ["train", *IRIS, "--hidden", 6, "--neuron", "normalized", "--kernel", kernel, "--readout", readout]
@@ -99,6 +100,7 @@ def beyond(tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_what_no_artifact_holds_is_refused_before_training(beyond, tmp_path, monkeypatch):
     def refuse(path, *, test=True):
         raise ArtifactError(f"{path} has layers.0.u0 beyond its format of 12 bits; export it again")
@@ -151,7 +153,8 @@ def test_what_hardware_does_not_read_is_refused_before_it_is_quantised(method, t
     assert not (tmp_path / "q").exists()
 
 
-@pytest.mark.parametrize(("encoding", "steps"), slow_but([("pixels", 64)], [("rows", 8), ("pixels", 64)]))
+@pytest.mark.slow
+@pytest.mark.parametrize(("encoding", "steps"), [("rows", 8), ("pixels", 64)])
 def test_images_over_time_go_to_integers_in_levels(encoding, steps, tmp_path):
     out, rounded = tmp_path / "run", tmp_path / "q"
     words = ["train", "--dataset", "digits", "--neuron", "resonator", "--hidden", 6, "--encoding", encoding]
@@ -168,6 +171,7 @@ def test_images_over_time_go_to_integers_in_levels(encoding, steps, tmp_path):
     succeed("run", artifact, "--samples", 5, "--compare")
 
 
+@pytest.mark.slow
 def test_the_dense_twin_of_a_series_sees_every_step(tmp_path):
     trust("combinations.datasets:series")
     words = [

@@ -134,6 +134,7 @@ def test_real_nmnist(real_data, monkeypatch):
     assert 0.02 < spikes.mean() < 0.15
 
 
+@pytest.mark.slow
 def test_real_speech_has_speakers_that_training_knows_and_one_that_it_does_not(real_data, monkeypatch):
     monkeypatch.setenv("IZHI_DATA", str(real_data))
     assert "speech" in data.recorded_names()
@@ -146,6 +147,7 @@ def test_real_speech_has_speakers_that_training_knows_and_one_that_it_does_not(r
     }
 
 
+@pytest.mark.slow
 def test_formats_of_upstream_load_under_their_names(tmp_path, monkeypatch):
     monkeypatch.setenv("IZHI_DATA", str(tmp_path))
     write_nmnist(tmp_path / "nmnist")
@@ -217,6 +219,7 @@ def test_broken_shd_recordings_name_file_and_record(tmp_path, change, message):
     assert message in (samples.first_problem() or "")
 
 
+@pytest.mark.slow
 def test_broken_shd_files(tmp_path):
     path = tmp_path / "a_train.h5"
     write_shd(path, np.arange(10))
@@ -274,6 +277,7 @@ def md5_of(path):
     return hashlib.md5(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_downloads_are_verified_and_unpacked(tmp_path, monkeypatch, server):
     (upstream, address), root = server, tmp_path / "root"
     monkeypatch.setenv("IZHI_DATA", str(root))
@@ -489,6 +493,7 @@ def test_rows_of_an_image_arrive_one_after_another():
         encoding.rows(values, 5, 4)
 
 
+@pytest.mark.slow
 def test_training_on_recordings(tmp_path, monkeypatch):
     monkeypatch.setenv("IZHI_DATA", str(tmp_path))
     write_shd(tmp_path / "mine" / "mine_train.h5", np.arange(200) % 10, speakers=np.arange(200) % 4)
@@ -560,6 +565,7 @@ def test_a_speaker_can_be_held_out_for_validation(tmp_path, monkeypatch, capsys)
     assert "nobody does not say who spoke" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_is_verified_is_counted_as_it_is_there(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("IZHI_DATA", str(tmp_path))
     write_nmnist(tmp_path / "nmnist")
@@ -614,6 +620,7 @@ def test_settings_that_do_not_fit_the_data(options, message, tmp_path, capsys):
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
 
 
+@pytest.mark.slow
 def test_training_row_by_row(tmp_path):
     assert cli.main(["train", "--dataset", "digits", "--encoding", "rows", "--steps", "16", "--hidden", "64",
                      "--epochs", "6", "--batch-size", "32", "--learning-rate", "3e-3", "--quiet",

@@ -24,6 +24,7 @@ from hostility import complaints, mutations
 from izhi import data
 from izhi.data import download, hdf5, matlab as matlab_files, mnist, nmnist, shd, stmnist, ts
 from izhi.errors import DataError
+from tiers import slow_but
 
 #: Memory that reading a file of some kilobytes may take.
 MEGABYTES = 128
@@ -203,7 +204,7 @@ def complaints_of(name, folder, count, seed=0, seconds=5.0):
     return complaints(lambda raw: read(folder, raw), cases, seconds, MEGABYTES)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", slow_but([x for x in FORMATS if x != "shd"], FORMATS))
 def test_damaged_files_are_read_or_refused(name, tmp_path, light):
     assert complaints_of(name, tmp_path, 200) == []
 
@@ -317,6 +318,7 @@ def test_a_file_is_read_through_without_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_sound_file_needs_no_more_than_its_limits(tmp_path):
     path = tmp_path / "sound.h5"
     write_shd(path, [2000] * 1000)

@@ -101,6 +101,7 @@ def test_an_unknown_task_names_those_there_are():
         data.load("memory-mtch")
 
 
+@pytest.mark.slow
 def test_commands_take_them(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["data", "verify", "memory-match:300"]) == 0

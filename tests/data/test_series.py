@@ -70,6 +70,7 @@ def test_channels_are_scaled_by_the_training_samples_alone():
     assert (ranges.amin(), ranges.amax(), len(alone.test)) == (0, 1, 3)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.data())
 def test_files_hold_what_was_written(tmp_path_factory, drawn):
@@ -87,6 +88,7 @@ def test_files_hold_what_was_written(tmp_path_factory, drawn):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(st.lists(st.sampled_from(["1", ",", ":", "\n", "e", "-", ".", "?", "@", "@data", "a", " ", "nan", "_", "\0"])))
 def test_any_text_is_read_or_refused_in_one_line(tmp_path_factory, words):
@@ -194,6 +196,7 @@ def test_arrays_that_are_no_series(samples, message):
         Dataset.of(samples, [0, 1], over_time=True)
 
 
+@pytest.mark.slow
 def test_an_archive_is_downloaded_and_unpacked(server, tmp_path, monkeypatch):
     folder, address = server
     monkeypatch.setattr(ucr, "ADDRESS", address)
@@ -240,6 +243,7 @@ def index(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.slow
 def test_data_that_a_package_carries_are_taken_out_of_it(index, tmp_path, monkeypatch):
     monkeypatch.setattr(ucr, "ADDRESS", "http://127.0.0.1:9/")
     with pytest.raises(DataError, match=r"cannot be downloaded \(pip download aeon: ERROR: No matching distribution"):
@@ -256,6 +260,7 @@ def test_data_that_a_package_carries_are_taken_out_of_it(index, tmp_path, monkey
         download.extract_from_wheel("aeon", {next(iter(members)): tmp_path / "y.ts"}, print)
 
 
+@pytest.mark.slow
 def test_data_of_packages_in_other_formats_become_files_ts(index, tmp_path):
     random = np.random.default_rng(3)
     x, y = random.normal(size=(2, 6, 9)), np.tile([3, 1, 2], (2, 2))
@@ -278,6 +283,7 @@ def test_data_of_packages_in_other_formats_become_files_ts(index, tmp_path):
         assert data.check(name)[0][1] is None
 
 
+@pytest.mark.slow
 def test_damaged_data_of_a_package_leave_no_file(index, tmp_path, monkeypatch):
     monkeypatch.setattr(ucr, "ADDRESS", "http://127.0.0.1:9/")
     wheel(
@@ -306,6 +312,7 @@ class Recordings:
         return file.getvalue().partition(b"\n")[0] + b"\n" + raw
 
 
+@pytest.mark.slow
 def test_recordings_of_people_are_split_by_person(index, monkeypatch):
     recordings = Recordings()
     raw = recordings.data()
@@ -374,6 +381,7 @@ def test_a_pickle_of_anything_but_arrays_is_not_run(change, message):
 TINY = ["--hidden", "16", "--steps", "16", "--batch-size", "8", "--learning-rate", "0.02", "--quiet"]
 
 
+@pytest.mark.slow
 def test_from_a_file_to_the_emulator(own, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["train", "--dataset", str(own), "--neuron", "normalized", *TINY, "--epochs", "4", "--out", "run"]) == 0
@@ -394,6 +402,7 @@ def test_from_a_file_to_the_emulator(own, tmp_path, monkeypatch, capsys):
     assert ran["accuracy"] == pytest.approx(expected["test_accuracy"])
 
 
+@pytest.mark.slow
 def test_padded_series_are_trained_and_not_exported(own, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = ["--dataset", str(own), "--neuron", "lif", *TINY, "--lengths", "pad", "--encoding", "level"]

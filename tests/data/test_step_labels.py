@@ -82,6 +82,7 @@ def test_it_goes_on_exactly(tmp_path):
     assert [row["train_accuracy"] for row in rest.history] == [row["train_accuracy"] for row in whole.history]
 
 
+@pytest.mark.slow
 def test_commands_on_a_file_of_your_own(tmp_path, capsys):
     x, y = pulses()
     path, run = tmp_path / "own.npz", tmp_path / "run"
@@ -124,6 +125,7 @@ def test_settings_that_do_not_fit(options, message, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("readout", ["membrane", "current"])
 def test_integers_answer_in_each_step_as_torch_does(readout, tmp_path, capsys):
     x, y = pulses()

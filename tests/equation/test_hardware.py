@@ -108,12 +108,18 @@ def quantised(model, seed=0, kernel="auto", width=16):
     return quantization.quantized(network, 6, formats).eval(), spikes
 
 
+MODELS = [*NEURONS, *RESETS, *ORDERS, *OTHERS]
+#: Of each kind of equation one is quick.
+SOME_OF_ALL = slow_but(
+    [literature.parametric_lif, literature.fitzhugh_nagumo, RESETS[2], ORDERS[0], OTHERS[0], limits_that_cross],
+    MODELS,
+)  # fmt: skip
 #: Of all models uncompiled; compiled each takes seconds.
 KERNELS = ["reference", pytest.param("auto", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("model", [*NEURONS, *RESETS, *ORDERS, *OTHERS], ids=by_name)
+@pytest.mark.parametrize("model", SOME_OF_ALL, ids=by_name)
 def test_torch_is_the_integer_model(model, kernel):
     network, spikes = quantised(model, kernel=kernel)
     with torch.no_grad():
@@ -150,7 +156,7 @@ def test_gradients_through_the_rounding_are_those_of_the_reference(model):
         torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-3 * float(x.abs().max()))
 
 
-@pytest.mark.parametrize("model", [*NEURONS, *RESETS, *ORDERS, *OTHERS], ids=by_name)
+@pytest.mark.parametrize("model", SOME_OF_ALL, ids=by_name)
 def test_an_artifact_holds_the_step_itself(model, tmp_path):
     network, spikes = quantised(model, kernel="reference")
     integers, x = quantization.in_integers(network), spikes.numpy().astype(np.uint8)
@@ -167,7 +173,7 @@ def test_an_artifact_holds_the_step_itself(model, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler is installed")
-@pytest.mark.parametrize("model", [*NEURONS, *RESETS, *ORDERS, *OTHERS], ids=by_name)
+@pytest.mark.parametrize("model", MODELS, ids=by_name)
 def test_c_computes_the_same_words(model, tmp_path):
     network, _ = quantised(model, kernel="reference")
     neuron = quantization.in_integers(network).layers[0].neuron
@@ -221,6 +227,7 @@ ANYTHING = st.one_of(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(st.data())
 def test_a_damaged_step_is_refused_or_runs(data):

@@ -49,6 +49,7 @@ def check_torch(neuron, total):
     return layer.neuron, np.stack(fires)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     st.sampled_from(EQUATIONS), st.sampled_from(["biological", "CH", "normalized", "resonator", "adlif"]),

@@ -42,6 +42,7 @@ def name(tmp_path, monkeypatch):
     sys.modules.pop("own_neurons", None)
 
 
+@pytest.mark.slow
 def test_train_resume_and_evaluate(name, tmp_path, capsys, monkeypatch):
     run = tmp_path / "run"
     train = ["train", "--dataset", "iris", "--neuron", name, "--learn", "beta", "--hidden", "8", "--steps", "8"]
@@ -115,6 +116,7 @@ def test_names_that_are_no_neuron(name, reference, message, capsys, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_comparisons_and_simulations_name_it(name, tmp_path, capsys):
     out = tmp_path / "compared"
     options = ["--seeds", "0", "--hidden", "4", "--steps", "4", "--epochs", "1", "--out", str(out)]

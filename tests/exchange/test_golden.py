@@ -13,6 +13,9 @@ from izhi.errors import ExchangeError
 from izhi.exchange.golden import golden_name
 from izhi.network import Layer, Network
 
+#: Files are read in processes of their own.
+pytestmark = pytest.mark.usefixtures("forked_processes")
+
 
 @pytest.fixture
 def files(tmp_path):
@@ -45,6 +48,7 @@ def test_nir_reads_them(files):
     )
 
 
+@pytest.mark.slow
 def test_another_network_does_not_agree(files):
     graph = nir.read(files)
     graph.nodes["weights_1"].weight[0] += 0.5
@@ -52,6 +56,7 @@ def test_another_network_does_not_agree(files):
     assert izhi.nir.check(files)[0].different > 0
 
 
+@pytest.mark.slow
 def test_data_that_do_not_belong_to_a_network(files, tmp_path):
     other = Network([Layer(strong(6, 9), izhi.LIF(0.9, reset="zero"))])
     izhi.nir.write(other, tmp_path / "other.nir")

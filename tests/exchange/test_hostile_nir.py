@@ -31,6 +31,13 @@ def path(tmp_path):
     return tmp_path / "network.nir"
 
 
+@pytest.fixture(autouse=True)
+def _forked(request):
+    """Files are read in processes of their own; those of ``samples`` in light ones."""
+    if "samples" not in request.fixturenames:
+        request.getfixturevalue("forked_processes")
+
+
 def refused(path, message):
     began = time.monotonic()
     with pytest.raises(ExchangeError, match=message) as caught:
@@ -51,6 +58,7 @@ def put(file, place, value):
     file[place] = value
 
 
+@pytest.mark.slow
 def test_what_is_no_file_of_nir(tmp_path, path):
     refused(tmp_path / "absent.nir", "cannot read .*No such file")
     refused(tmp_path, "cannot read .*Is a directory")
@@ -96,6 +104,7 @@ def test_values_that_cannot_be(path, change, message):
     refused(changed(path, change), message)
 
 
+@pytest.mark.slow
 def test_nothing_outside_of_the_file_is_read(path, tmp_path):
     """Links and arrays that lie elsewhere are how a file could have another one read."""
     secret = tmp_path / "secret.h5"
@@ -185,7 +194,7 @@ def samples(tmp_path_factory):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are copied")
-@pytest.mark.parametrize("count", [200, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [50, pytest.param(2000, marks=pytest.mark.slow)])
 def test_damaged_files(samples, count, tmp_path):
     cases = list(mutations(samples, count))
     path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])

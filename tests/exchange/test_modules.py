@@ -241,6 +241,7 @@ def test_what_happens_between_modules_is_noticed():
         iz.convert(Twice())
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=25, deadline=None)
 def test_any_row_keeps_every_spike(data):

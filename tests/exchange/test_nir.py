@@ -15,6 +15,10 @@ from izhi.connections import AxonalDelay, ConductanceSynapse, Conv1d, Conv2d, Ex
 from izhi.errors import ExchangeError, LossWarning
 from izhi.network import BatchNorm, Layer, Network, Residual
 from izhi.network.builder import describe
+from tiers import slow_but
+
+#: Files are read in processes of their own.
+pytestmark = pytest.mark.usefixtures("forked_processes")
 
 DT = 1e-4
 
@@ -127,7 +131,11 @@ NETWORKS = {
 WIDTHS = {"convolutions": 64, "convolution along a row": 32}
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+#: Whose parts the others have as well.
+ALIKE = ("lif", "synapse", "membrane", "recurrent", "FS", "CH", *list(izhi.ORDERS)[:4], "reset subtract", "reset none")
+
+
+@pytest.mark.parametrize("name", slow_but([x for x in NETWORKS if x not in ALIKE], NETWORKS))
 def test_networks_come_back_with_every_spike(name, tmp_path):
     torch.manual_seed(0)
     network = NETWORKS[name]()
@@ -524,6 +532,7 @@ def networks(draw):
     return Network(layers, Linear(width, 3) if draw(st.booleans()) else None), first
 
 
+@pytest.mark.slow
 @given(networks())
 @settings(max_examples=40, deadline=None)
 def test_any_row_comes_back_with_every_spike(drawn):

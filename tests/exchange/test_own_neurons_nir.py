@@ -15,6 +15,9 @@ from izhi.errors import IzhiError, LossWarning
 from izhi.network import Layer, Network
 from izhi.trust import trust
 
+#: Files are read in processes of their own.
+pytestmark = pytest.mark.usefixtures("forked_processes")
+
 SPIKES = (torch.rand(40, 6, 12, generator=torch.Generator().manual_seed(1)) < 0.3).float()
 
 

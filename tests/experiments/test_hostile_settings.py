@@ -91,10 +91,12 @@ def lines(count, seed):
         yield data if number % 3 else next(mutations([data], 1, seed=1000 * seed + number))
 
 
+@pytest.mark.slow
 def test_hostile_files(tmp_path):
     assert complaints(from_file(tmp_path), list(files(300, seed=1)), megabytes=256) == []
 
 
+@pytest.mark.slow
 def test_hostile_command_lines():
     assert complaints(from_command_line, list(lines(300, seed=1)), megabytes=256) == []
 

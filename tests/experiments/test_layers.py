@@ -163,6 +163,7 @@ def test_a_convolutional_network_learns(trained):
     assert load(trained).shape == (1, 8, 8)
 
 
+@pytest.mark.slow
 def test_it_goes_on_evaluates_and_is_quantised(trained, tmp_path, capsys):
     out = tmp_path / "run"
     assert main(["train", *CONVOLUTIONAL, "--epochs", "1", "--out", str(out)]) == 0
@@ -205,6 +206,7 @@ def test_a_sample_is_shown_on_its_way(trained, tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_dynamics_of_channels_and_of_places(tmp_path, capsys):
     layers = "conv 3x3 learn=c per_channel=true, pool 2, conv 2x2 learn=a2 per_neuron=true, 5"
     words = [

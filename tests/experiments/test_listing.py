@@ -81,6 +81,7 @@ def test_only_the_ends_of_long_metrics_are_read(tmp_path):
     assert time.monotonic() - begun < 5
 
 
+@pytest.mark.slow
 def test_hundreds_of_runs_are_listed_at_once(tmp_path):
     for k in range(300):
         make(tmp_path / f"run-{k}", done=1)
@@ -291,6 +292,7 @@ def test_a_run_that_is_written_is_not_removed(tmp_path):
         assert listing.remove(run) == []
 
 
+@pytest.mark.slow
 def test_listing_and_removing_load_no_torch(tmp_path):
     make(tmp_path / "run")
     code = (
@@ -311,6 +313,7 @@ def comparison(**changes):
     return json.dumps({"rows": [row]}).encode()
 
 
+@pytest.mark.usefixtures("drawn_figures")
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_figures_are_drawn_again(tmp_path, ending):
     make(tmp_path / "run")
@@ -340,6 +343,7 @@ def test_figures_are_drawn_again(tmp_path, ending):
         ({"folder": "damaged"}, "metrics.csv has a row b'x"),
     ],
 )  # fmt: skip
+@pytest.mark.usefixtures("drawn_figures")
 def test_what_cannot_be_drawn_again(given, message, tmp_path):
     make(tmp_path / "run")
     make(tmp_path / "imported", metrics="epoch,test_accuracy\n0,0.5\n")

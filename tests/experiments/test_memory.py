@@ -41,6 +41,7 @@ def test_normalisation_needs_all_steps_unless_it_is_folded(monkeypatch):
     assert steps_to_keep(**norm, weight_bits=4) is not None
 
 
+@pytest.mark.slow
 def test_parts_change_no_number_but_by_rounding(tmp_path, monkeypatch):
     options = [x for name, value in SETTINGS.items() for x in (f"--{name.replace('_', '-')}", str(value))]
     weights = []

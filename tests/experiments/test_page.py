@@ -17,7 +17,9 @@ from izhi import cli
 from izhi.errors import FileError, RunFolderError
 from izhi.experiments import page, plots, results
 from izhi.experiments.settings import experiment
+from tiers import slow_but
 
+pytestmark = pytest.mark.usefixtures("drawn_figures")
 pytest.importorskip("bokeh", reason="bokeh is not installed; pip install '.[report]'")
 
 ROWS = "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,test_loss,test_accuracy\n"
@@ -144,6 +146,8 @@ KINDS = {
         ("batch", "50"), ("adaptation",), False,
     ),
 }  # fmt: skip
+#: Of which one is quick.
+SOME = slow_but(["tune"], KINDS)
 JSON = strategies.recursive(
     strategies.none()
     | strategies.booleans()
@@ -241,6 +245,7 @@ def test_a_run_says_what_it_was_and_found(run):
     assert "81.25" in script
 
 
+@pytest.mark.slow
 def test_the_page_asks_no_network_for_anything(run):
     for tag, attributes in Outline(page.of(run)).tags:
         for name in ("src", "href", "action", "data"):
@@ -254,6 +259,7 @@ def test_settings_that_are_not_the_usual_ones_are_told_apart(run):
     assert "batch_size" not in dict(chosen)
 
 
+@pytest.mark.slow
 def test_what_a_folder_holds_is_text_and_no_markup(run):
     config = run / "config.toml"
     config.write_text(config.read_text().replace("izhi train", "izhi train <script>alert(1)</script> &amp;"))
@@ -292,7 +298,7 @@ def test_each_kind_of_folder_says_what_was_found(kind, tmp_path):
         assert text in found.text
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOME)
 def test_names_are_text_and_no_markup(kind, tmp_path):
     """Wherever a file of results has text, also markup is text there."""
     write(tmp_path, kind)
@@ -355,7 +361,7 @@ def test_an_adaptation_is_drawn_beside_the_frozen_network(tmp_path):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOME)
 def test_settings_of_each_kind_that_are_not_the_usual_ones(kind, tmp_path):
     write(tmp_path, kind)
     text = page.of(tmp_path)
@@ -394,7 +400,7 @@ def test_of_what_is_damaged_there_is_no_page(kind, place, value, message, tmp_pa
     refused(tmp_path, capsys, message)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOME)
 def test_of_what_is_no_file_of_results_there_is_no_page(kind, tmp_path, capsys):
     path = tmp_path / KINDS[kind].file
     for data in (b"", b"{", b"[]", b"[" * 100_000, b"\xff\xfe", b'{"command": "\\ud800"}'):
@@ -409,7 +415,7 @@ def test_of_what_is_no_file_of_results_there_is_no_page(kind, tmp_path, capsys):
     refused(tmp_path, capsys, f"{path.name} is larger than 67,108,864 bytes")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOME)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=strategies.data())
 def test_what_is_damaged_anywhere_is_read_or_refused(kind, data, tmp_path):
@@ -424,6 +430,7 @@ def test_what_is_damaged_anywhere_is_read_or_refused(kind, data, tmp_path):
     page._page(found, [])
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_that_computes_networks(tmp_path):
     write(tmp_path, "adapt")
     code = (
@@ -434,7 +441,7 @@ def test_nothing_is_loaded_that_computes_networks(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SOME)
 def test_figures_of_each_kind_are_drawn_again(kind, tmp_path, capsys):
     write(tmp_path, kind)
     for name in KINDS[kind].figures:

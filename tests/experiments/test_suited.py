@@ -136,6 +136,7 @@ def test_training_says_what_it_chose_and_keeps_it(series, tmp_path, capsys):
     assert load(tmp_path / "again").experiment.training.batch_size == 256
 
 
+@pytest.mark.slow
 def test_a_comparison_says_it_once_and_resumes_by_it(tmp_path, capsys):
     words = ["compare", "--dataset", "iris", "--neurons", "lif,normalized:readout=spikes", "--seeds", "0,1", "--epochs"]
     assert main([*words, "1", "--hidden", "8", "--out", str(tmp_path / "c")]) == 0
@@ -146,6 +147,7 @@ def test_a_comparison_says_it_once_and_resumes_by_it(tmp_path, capsys):
     assert main(["compare", "--resume", "--epochs", "2", "--out", str(tmp_path / "c")]) == 0
 
 
+@pytest.mark.slow
 def test_iris_is_learned_at_defaults(tmp_path):
     assert main(["train", "--dataset", "iris", "--out", str(tmp_path / "run"), "--quiet"]) == 0
     assert load(tmp_path / "run").progress.history[-1]["test_accuracy"] > 0.85

@@ -53,6 +53,7 @@ def test_bad_input(tmp_path, capsys, options, message):
     assert not (tmp_path / "tune").exists()
 
 
+@pytest.mark.slow
 def test_every_variant_gets_the_same_budget_and_a_study_goes_on(tmp_path, capsys):
     options = ["--search", "learning_rate=1e-4..1e-1,lif.beta=.8..0.99"]
     assert run(tmp_path, "--trials", "3", *options) == 0
@@ -93,6 +94,7 @@ def test_the_first_trial_has_the_variants_own_settings(tmp_path):
     assert 5 <= found["slope"] <= 9  # its own 2 lies outside
 
 
+@pytest.mark.slow
 def test_the_same_seed_finds_the_same(tmp_path):
     found = []
     for out in ("a", "b"):
@@ -111,6 +113,7 @@ def test_trials_never_see_the_test_samples(tmp_path, monkeypatch):
     assert len(seen[0].train) == len(whole.train)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_processes")
 def test_two_processes_share_a_study(tmp_path):
     command = [sys.executable, "-m", "izhi", "tune", "--dataset", "iris", "--hidden", "8", "--epochs", "1",
@@ -166,6 +169,7 @@ def trials_of(folder):
     return lines[lines.index("## Every trial") :]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_processes")
 @pytest.mark.parametrize("number", [1, 3])
 def test_a_search_that_is_killed_goes_on_with_the_same_trials(tmp_path, number, capsys):

@@ -51,7 +51,8 @@ def check(panel, tmp_path) -> None:
         assert one == pytest.approx(other, abs=4)
 
 
-@pytest.mark.parametrize("name", slow_but([LIF], [BIOLOGICAL, NORMALISED, RESONATOR, LIF]))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [BIOLOGICAL, NORMALISED, RESONATOR, LIF])
 def test_every_slider_changes_what_is_drawn_and_the_lines(page, name, tmp_path):
     panel = page.panels[name]
     check(panel, tmp_path)
@@ -70,6 +71,7 @@ def test_every_slider_changes_what_is_drawn_and_the_lines(page, name, tmp_path):
         assert lines(panel) == written
 
 
+@pytest.mark.slow
 def test_the_resonator_shows_its_response(page, tmp_path):
     panel = page.panels[RESONATOR]
     before = panel.traces.over_time.data["v"]
@@ -90,6 +92,7 @@ def test_the_resonator_shows_its_response(page, tmp_path):
     assert gain[np.abs(waves - wave).argmin()] == pytest.approx(np.abs(np.sum(v * np.exp(-1j * wave * time))), rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_firing_pattern_of_the_name_of_the_resonator(page, tmp_path):
     panel = page.panels[BIOLOGICAL]
     panel.preset.value = "resonator"
@@ -98,7 +101,7 @@ def test_the_firing_pattern_of_the_name_of_the_resonator(page, tmp_path):
     panel.preset.value = "RS"
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", slow_but(["fpga-ip"], ORDERS))
 def test_event_orders(page, order, tmp_path):
     panel = page.panels[BIOLOGICAL]
     panel.preset.value = "CH"
@@ -218,9 +221,8 @@ def test_a_mistake_is_said_and_leaves_the_figures(page):
     assert "spike" in panel.status.text
 
 
-@pytest.mark.parametrize(
-    "model", [pytest.param(literature.multi_timescale_threshold, marks=pytest.mark.slow), literature.exponential]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [literature.multi_timescale_threshold, literature.exponential])
 def test_a_neuron_of_the_users_own(model, tmp_path):
     panel = NeuronPage(model).panels[model.reference]
     panel.sliders[" I"].value = 0.3

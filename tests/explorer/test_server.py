@@ -56,6 +56,7 @@ def ask(port, path="/", **headers):
     return answer.status, answer.read()
 
 
+@pytest.mark.slow
 def test_the_page_is_given_to_this_machine(port):
     for host in ("127.0.0.1", "localhost"):
         status, body = ask(port, Host=f"{host}:{port}", Origin=f"http://{host}:{port}")
@@ -170,6 +171,7 @@ def started(*arguments, cwd):
         process.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_processes")
 def test_the_command_says_where_it_is_and_ends_when_interrupted(runs):
     with started(str(runs), "--port", "0", cwd=runs) as process:
@@ -245,6 +247,7 @@ def test_hostile_runs_are_said_to_be_damaged(tmp_path):
     assert isinstance(page.folder, Path)
 
 
+@pytest.mark.slow
 def test_no_text_of_the_page_is_a_formula(runs):
     """MathJax, to which Bokeh gives texts between $$, makes links that run scripts."""
     document = Document()

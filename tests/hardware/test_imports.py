@@ -70,6 +70,7 @@ def test_without_any_package_but_numpy_the_rest_of_the_room_is_there():
     assert {name for name in others if not name.startswith("izhi.equation")} <= BELOW
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("amaranth") is None, reason="the extra 'hardware' is not installed")
 def test_what_makes_cores_needs_no_torch_either():
     failed, others = imported((*NEVER, "pynq"))

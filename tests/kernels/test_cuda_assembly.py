@@ -68,6 +68,7 @@ MANY = [
 ]
 
 
+@pytest.mark.slow
 def test_neurons_compile(tmp_path: Path) -> None:
     rows = compiled("sm_90", "one", tmp_path)
     assert [row["kernel"] for row in rows] == ["recurrence.forward", "recurrence.backward"]

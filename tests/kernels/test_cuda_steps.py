@@ -88,6 +88,7 @@ def test_an_encoder_copies_nothing(launches: Any) -> None:
     assert not operations.copies
 
 
+@pytest.mark.slow
 def test_launches_of_a_step_and_what_is_compiled(tmp_path: Path) -> None:
     """Of a network with a hidden layer; another batch or number of steps compiles nothing."""
     script = """

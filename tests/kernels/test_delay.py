@@ -48,6 +48,7 @@ def test_the_kernel_is_the_gather_of_torch(steps, depth, batch, width, seed, dty
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.integers(1, 9), st.integers(1, 5), st.integers(1, 3), st.integers(1, 12), st.integers(1, 7),

@@ -30,6 +30,7 @@ def test_it_is_its_product() -> None:
     assert torch.equal(found + 0, torch.cat([expected[:1], torch.zeros(1, 4, 6), expected[2:]]))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(
     st.integers(4, 11), st.integers(1, 9), st.integers(1, 90), st.integers(1, 16), st.booleans(),

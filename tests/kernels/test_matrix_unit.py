@@ -22,6 +22,7 @@ from izhi.kernels.cpu import bits, event_tiles, events, matrix_unit
 from izhi.network import BatchNorm, Layer, Network, Residual
 from izhi.network.connections import CONNECTIONS, AxonalDelay, Linear, SynapticDelay
 from spikes import spikes_of_some
+from tiers import slow_but
 
 quick = settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 steps, batches, widths = st.integers(1, 70), st.integers(1, 9), st.integers(1, 100)
@@ -83,7 +84,11 @@ def test_products_and_gradients_are_those_of_dense_spikes(
 
 @pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize(
-    ("connection", "widths"), [("linear", (70, 40)), ("linear", (128, 64)), *((name, (96,)) for name in CONNECTIONS)]
+    ("connection", "widths"),
+    slow_but(
+        [("linear", (70, 40)), ("recurrent", (96,))],
+        [("linear", (70, 40)), ("linear", (128, 64)), *((name, (96,)) for name in CONNECTIONS)],
+    ),
 )
 def test_a_network_learns_as_without_the_unit(
     connection: str, widths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
@@ -162,6 +167,7 @@ def test_what_stands_behind_bits_takes_them(between: str, monkeypatch: pytest.Mo
         assert (x - y).norm() <= 0.05 * y.norm() + 1e-6
 
 
+@pytest.mark.slow
 @quick
 @given(st.integers(1, 40), st.integers(1, 70), st.sampled_from([32, 64, 96]), st.booleans(), st.integers(0, 99))
 def test_recurrence_by_the_unit_is_that_of_single_steps(

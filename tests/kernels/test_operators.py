@@ -81,6 +81,7 @@ def test_what_the_compiler_knows_of_an_operator_is_true(full: bool) -> None:
     torch.library.opcheck(operators.neurons, arguments, test_utils=checks)
 
 
+@pytest.mark.slow
 def test_what_no_kernel_covers_runs_in_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("izhi.kernels.dispatch._warned", set())  # of tests before this one
     neuron = LIF(surrogate=torch.sigmoid)

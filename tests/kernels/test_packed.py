@@ -65,6 +65,7 @@ def test_products_and_gradients_are_those_of_dense_spikes(
     torch.testing.assert_close(small.grad.double(), expected, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_events_alone_are_exact_for_whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     # More steps than a word holds, and a column behind the last whole block.
     spikes = spikes_of((70, 300, 45), 0.1)

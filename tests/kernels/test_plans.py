@@ -94,28 +94,38 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     return found
 
 
-@pytest.mark.parametrize("name", NEURONS)
-def test_every_plan_is_the_reference_without_a_compiler(name: str, plans: list[Plan]) -> None:
-    """All but the loops: a step and its backward pass, for every coefficient and with every input.
+def cases_of(name: str) -> list[dict[str, Any]]:
+    """What plans of a neuron differ in.
 
     The bias of a quantised neuron is one of its constants, and of half steps, of several.
     """
-    width, case = 12, 0
+    found = []
     for quantized, learn, shared, filtered in product(BOOLEANS, ("none", "gain", "all"), BOOLEANS, BOOLEANS):
         if quantized and learn == "gain" and name.startswith(("lif", "s2nn")):  # whose gain is none, or in all
             continue
         for coupled, biased in product(BOOLEANS, BOOLEANS) if not quantized else [(False, "s2nn" not in name)]:
-            case += 1
-            torch.default_generator.manual_seed(case)  # torch.manual_seed takes a millisecond
-            size = 2.0 if "lif" in name else 0.8
-            drive = input_of((6, 3, width), coupled, filtered, biased, quantized, shared, size)
-            surrogate = SURROGATES[case % len(SURROGATES)]
-            make = partial(neuron_of, name, learn, shared, quantized, width, surrogate)
-            spikes = assert_same(make, drive, "cpu", 1e-4, learns_decay=learn == "all")
-            assert 0.01 < spikes.mean() < 0.9
-            plan, form = plans[-1], plans[-1].form
-            assert (form.coupled, form.filtered, form.quantized) == (coupled, filtered, quantized)
-            assert (plan.biased, plan.shared, plan.learn) == (biased, shared, learn)
+            found.append({"quantized": quantized, "learn": learn, "shared": shared, "filtered": filtered,
+                          "coupled": coupled, "biased": biased})  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize("name", NEURONS)
+@pytest.mark.parametrize("which", ["every pair of settings", pytest.param("all", marks=pytest.mark.slow)])
+def test_every_plan_is_the_reference_without_a_compiler(which: str, name: str, plans: list[Plan]) -> None:
+    """All but the loops: a step and its backward pass, for every coefficient and with every input."""
+    width, cases = 12, cases_of(name)
+    for k, case in enumerate(cases if which == "all" else of_every_pair(cases, len(cases)), 1):
+        quantized, learn, shared, filtered, coupled, biased = case.values()
+        torch.default_generator.manual_seed(k)  # torch.manual_seed takes a millisecond
+        size = 2.0 if "lif" in name else 0.8
+        drive = input_of((6, 3, width), coupled, filtered, biased, quantized, shared, size)
+        surrogate = SURROGATES[k % len(SURROGATES)]
+        make = partial(neuron_of, name, learn, shared, quantized, width, surrogate)
+        spikes = assert_same(make, drive, "cpu", 1e-4, learns_decay=learn == "all")
+        assert 0.01 < spikes.mean() < 0.9
+        plan, form = plans[-1], plans[-1].form
+        assert (form.coupled, form.filtered, form.quantized) == (coupled, filtered, quantized)
+        assert (plan.biased, plan.shared, plan.learn) == (biased, shared, learn)
 
 
 #: What compiled plans are made of. ``test_ops.py`` compiles the formulas of other surrogates.
@@ -142,17 +152,19 @@ def pairs_of(plan: Mapping[str, Any]) -> set[Any]:
     return set(combinations(plan.items(), 2))
 
 
-def all_pairs() -> list[dict[str, Any]]:
-    """Plans with every pair of settings that any plan has: of some random ones the best, one after another."""
+def of_every_pair(plans: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
+    """Some plans with every pair of settings that any has: of ``most`` random ones the best, one after another."""
     draw = random.Random(0)
-    candidates = [
-        plan for plan in (dict(zip(SETTINGS, x, strict=True)) for x in product(*SETTINGS.values())) if is_plan(plan)
-    ]
-    left, chosen = set[Any]().union(*map(pairs_of, candidates)), list[dict[str, Any]]()
+    left, chosen = set[Any]().union(*map(pairs_of, plans)), list[Mapping[str, Any]]()
     while left:
-        chosen.append(max(draw.sample(candidates, 400), key=lambda plan: len(pairs_of(plan) & left)))
+        chosen.append(max(draw.sample(plans, most), key=lambda plan: len(pairs_of(plan) & left)))
         left -= pairs_of(chosen[-1])
     return chosen
+
+
+COMPILED = of_every_pair(
+    [plan for plan in (dict(zip(SETTINGS, x, strict=True)) for x in product(*SETTINGS.values())) if is_plan(plan)], 400
+)
 
 
 @pytest.fixture
@@ -176,7 +188,7 @@ def check_extremes(make: Callable[[str], Any], drive: SynapticInput) -> None:
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6, equal_nan=True)
 
 
-@pytest.mark.parametrize("plan", all_pairs(), ids=lambda plan: "-".join(str(x) for x in plan.values()))
+@pytest.mark.parametrize("plan", COMPILED, ids=lambda plan: "-".join(str(x) for x in plan.values()))
 def test_compiled_plans_are_the_reference(plan: dict[str, Any], two_threads: None) -> None:
     """Loops, blocks, threads and memory: from one lane to more than a block, over more steps than a state is kept."""
     name, surrogate, learn, dtype, shared, coupled, filtered, biased, quantized, recurrent = plan.values()

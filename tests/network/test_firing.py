@@ -45,6 +45,7 @@ def train(tmp_path, *options):
                      "--batch-size", "16", "--out", str(tmp_path / "run"), *options])  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_shows_what_its_neurons_became(tmp_path, capsys):
     assert train(tmp_path, "--neuron", "biological", "--mixture", "RS=.5,FS=.25,CH=.25", "--learn", "a,d",
                  "--dynamics-rate", "0.05") == 0  # fmt: skip

@@ -96,6 +96,7 @@ def test_bad_input():
         Network([Layer(Linear(12, 4), izhi.LIF())]).calibrate(SPIKES, 0)
 
 
+@pytest.mark.slow
 def test_from_the_command_line(tmp_path, capsys):
     run = str(tmp_path / "run")
     common = ["--dataset", "digits", "--neuron", "lif", "--hidden", "8", "--steps", "8", "--calibrate", "0.6"]
@@ -111,6 +112,7 @@ def test_from_the_command_line(tmp_path, capsys):
     assert [x.split(",")[:2] for x in read[0]] == [x.split(",")[:2] for x in read[1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [["--weight-bits", "4"], ["--weight-bits", "8", "--state-bits", "16"]])
 def test_quantised_training_rounds_weights_that_were_scaled(bits, tmp_path, capsys):
     common = ["--dataset", "digits", "--neuron", "lif", "--hidden", "8", "--steps", "8", "--epochs", "1", "--quiet"]

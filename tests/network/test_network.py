@@ -17,6 +17,7 @@ from izhi.network.connections import (
 )
 from izhi.network.layers import Layer
 from izhi.network.network import Network, first_nonfinite
+from tiers import slow_but
 
 
 def tensors(state):
@@ -39,7 +40,7 @@ def make(keep_every=None, readout=True):
 
 
 @pytest.mark.parametrize("readout", [True, False])
-@pytest.mark.parametrize("keep_every", [1, 7, 20, 60, 100])
+@pytest.mark.parametrize("keep_every", slow_but([7, 100], [1, 7, 20, 60, 100]))
 def test_keeping_every_kth_state_changes_no_number(keep_every, readout):
     spikes = (torch.rand(60, 4, 8) < 0.4).float()
     results = []

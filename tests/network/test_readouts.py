@@ -78,6 +78,7 @@ def test_time_constants_learn_at_the_rate_of_dynamics_and_do_not_decay():
     assert (own["lr"], own["weight_decay"]) == (0.02, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [["--readout-tau", "10,30"], ["--readout-tau", "4", "--learn-readout"]])
 def test_a_run_learns_keeps_and_resumes_them(options, tmp_path, capsys):
     common = ["train", "--dataset", "iris", "--hidden", "8", "--steps", "10", "--accelerator", "cpu", "--neuron", "lif"]

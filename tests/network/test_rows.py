@@ -93,6 +93,7 @@ def test_copies_pickles_and_states_run_alike(network):
     assert network.double()(x.double()).output.shape == wanted.shape
 
 
+@pytest.mark.slow
 def test_it_compiles():
     torch.manual_seed(0)
     row = [Layer(Conv2d(1, 4, 3), LIF(threshold=0.1)), nn.AvgPool2d(2), nn.Flatten()]

@@ -42,6 +42,7 @@ def test_resampling_keeps_the_mean_and_the_range(arrays, steps):
         assert (found[:, k].numpy() <= one.max(0) + 1e-6).all()
 
 
+@pytest.mark.slow
 @given(arrays=signals)
 def test_as_many_steps_are_the_series_itself_and_twice_as_many_repeat_it(arrays):
     for one in arrays:
@@ -100,6 +101,7 @@ def test_a_constant_signal_sends_nothing(code, padded):
     assert not dense(SeriesEncoder(code, 12, 3, padded=padded)(batch(constant), 0)).any()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     arrays=signals, steps=st.integers(1, 40), code=st.sampled_from(("current", "delta", "level")),
@@ -139,6 +141,7 @@ def network(inputs=3):
     return Network([Layer(Linear(inputs, 20, recurrent=True), LIF())], readout=Linear(20, 2)).eval()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(arrays=signals, more=st.integers(0, 20))
 def test_padding_does_not_leak(arrays, more):
@@ -151,6 +154,7 @@ def test_padding_does_not_leak(arrays, more):
         assert not whole[len(one) :, k].any()
 
 
+@pytest.mark.slow
 def test_series_of_unequal_lengths_are_learned():
     random = np.random.default_rng(0)
     labels = np.arange(80) % 2

@@ -23,6 +23,7 @@ from izhi.network.connections import (
     Linear,
     SynapticDelay,
 )
+from tiers import slow_but
 
 X = (torch.rand(6, 4, 20, generator=torch.Generator().manual_seed(1)) < 0.3).float()
 
@@ -161,6 +162,7 @@ def test_gradients_of_each_sample(floating):
         assert_same_gradients({name: g[k] for name, g in found.items()}, gradients(floating, X[:, k : k + 1]))
 
 
+@pytest.mark.slow
 def test_second_derivatives_by_torch_func_and_tangents(floating):
     x, direction = X + 0.1, torch.rand(X.shape)
     through = torch.func.grad(lambda x: torch.func.grad(lambda x: loss_of(floating, x))(x).square().sum())(x)
@@ -410,7 +412,7 @@ class Outputs(nn.Module):
         return self.network(x).output
 
 
-@pytest.mark.parametrize("name", ["LIF", "own", "axonal delays", "convolution"])
+@pytest.mark.parametrize("name", slow_but(["LIF"], ["LIF", "own", "axonal delays", "convolution"]))
 def test_exported_programs_are_saved(name):
     network, x = copy.deepcopy(prototype(name)).eval(), X[:2]
     program, file = torch.export.export(Outputs(network), (x,)), io.BytesIO()

@@ -15,7 +15,6 @@ from izhi.network import Layer, Network
 from izhi.network.builder import build, describe
 from izhi.spec import ORDERS, PRESETS, NetworkSpec, spectral_radius
 from izhi.spec.presets import BALANCED
-from tiers import slow_but
 
 ONE_STEP = [name for name, order in ORDERS.items() if order.substeps == 1]
 
@@ -213,7 +212,8 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", slow_but(["resonator"], OPTIONS))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPTIONS)
 def test_from_the_command_line_and_back(name, tmp_path, capsys):
     import shlex
 

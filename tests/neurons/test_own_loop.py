@@ -65,6 +65,7 @@ def test_autocast_keeps_states_in_single_precision(pair):
             assert linear.weight.grad.any()
 
 
+@pytest.mark.slow
 def test_it_compiles_as_one_graph(pair):
     linear, neuron = pair
     expected, state = looped(linear, neuron, X[:4])

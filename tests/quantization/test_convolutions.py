@@ -77,9 +77,13 @@ def whole(make, neuron, bits, **options):
     return found, x
 
 
-@pytest.mark.parametrize("neuron", [LIF, Izhikevich])
-@pytest.mark.parametrize("bits", slow_but([4], [2, 4, 8]))
-@pytest.mark.parametrize(("make", "options"), [(image, {}), (image, {"readout": True}), (line, {})])
+@pytest.mark.parametrize(
+    ("neuron", "bits"), slow_but([(LIF, 4)], [(neuron, bits) for neuron in (LIF, Izhikevich) for bits in (2, 4, 8)])
+)
+@pytest.mark.parametrize(
+    ("make", "options"),
+    slow_but([(image, {"readout": True}), (line, {})], [(image, {}), (image, {"readout": True}), (line, {})]),
+)
 def test_torch_and_integers_agree_on_every_spike(make, options, neuron, bits, tmp_path):
     network, x = whole(make, neuron, bits, **options)
     integers = in_integers(network)

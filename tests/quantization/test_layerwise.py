@@ -44,8 +44,9 @@ def steps_at_once(monkeypatch, network, spikes, steps):
     monkeypatch.setattr(layerwise, "CHUNK_BYTES", 4 * spikes.shape[1] * widest * steps)
 
 
-@pytest.mark.parametrize("make", [image, line, dense])
-@pytest.mark.parametrize("steps", slow_but([7], [1, 7, 33]))
+@pytest.mark.parametrize(
+    ("make", "steps"), slow_but([(dense, 7)], [(make, steps) for make in (image, line, dense) for steps in (1, 7, 33)])
+)
 def test_chunks_of_time_change_no_format_and_no_mean(make, steps, monkeypatch):
     network, spikes = network_of(make)
     whole = quantization.calibrate(network, spikes, 12)
@@ -93,6 +94,7 @@ def test_the_quantile_is_that_of_all_magnitudes(at_least):
     assert calibration._quantile(torch.full((3, 4), math.nan), torch.tensor(at_least)).isnan()
 
 
+@pytest.mark.slow
 def test_the_batch_size_is_of_training_alone(tmp_path):
     """A batch of another size changes no number of PTQ, and how many steps an epoch of QAT has."""
     run, found = tmp_path / "run", tmp_path / "found.json"

@@ -82,8 +82,10 @@ HARD = {
 }
 
 
-@pytest.mark.parametrize("settings", [*NETWORKS, *HARD])
-@pytest.mark.parametrize(("bits", "width", "per_neuron"), [(8, 16, False), (4, 12, True), (2, 8, False)])
+@pytest.mark.parametrize("settings", slow_but([*NETWORKS[1:4], *NETWORKS[6:8], "to a value"], [*NETWORKS, *HARD]))
+@pytest.mark.parametrize(
+    ("bits", "width", "per_neuron"), slow_but([(4, 12, True)], [(8, 16, False), (4, 12, True), (2, 8, False)])
+)
 def test_in_evaluation_it_is_the_integer_model(settings, bits, width, per_neuron):
     network = network_with_hard_reset(**HARD[settings]) if isinstance(settings, str) else network_of(**settings)
     spikes = digits()
@@ -302,7 +304,7 @@ def test_dynamics_of_quantised_neurons(tmp_path):
     assert layer["before"]["threshold"] != layer["after"]["threshold"]
 
 
-@pytest.mark.parametrize("method", slow_but(["ptq", "qat-after-ptq"], QUANTIZATION_METHODS))
+@pytest.mark.parametrize("method", slow_but(["ptq"], QUANTIZATION_METHODS))
 def test_quantize_export_and_evaluate_agree(float_run, tmp_path, capsys, method):
     out, found = tmp_path / "run", tmp_path / "found.json"
     assert cli.main(["quantize", str(float_run), "--weights", "4", "--states", "12", "--method", method,
@@ -328,6 +330,7 @@ def test_quantize_export_and_evaluate_agree(float_run, tmp_path, capsys, method)
     assert min(result["spikes"]) > 100
 
 
+@pytest.mark.slow
 def test_a_run_in_bfloat16_is_evaluated_as_its_artifact(tmp_path):
     """Features of wine are no round numbers: in bfloat16 they would fire other inputs."""
     run, results = tmp_path / "run", []
@@ -360,6 +363,7 @@ def quantized(float_run, out, *options):
     return out / "network.izhi"
 
 
+@pytest.mark.slow
 def test_an_artifact_against_another_run(float_run, tmp_path, capsys):
     path = quantized(float_run, tmp_path / "a")
     quantized(float_run, tmp_path / "b", "--weights", "2")
@@ -369,6 +373,7 @@ def test_an_artifact_against_another_run(float_run, tmp_path, capsys):
     assert "is no .izhi file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_trace(float_run, tmp_path, capsys):
     path = quantized(float_run, tmp_path / "a")
     options = ["trace", str(path), "--sample", "301", "--neurons", "3,9"]
@@ -522,6 +527,7 @@ def test_recurrent_spikes_count_as_much_beside_currents_of_some_levels(levels):
     assert torch.allclose(drive.gain * drive.feedback, layer.connection.feedback.weight, atol=step)
 
 
+@pytest.mark.slow
 def test_a_recurrent_layer_takes_no_current_of_many_levels(tmp_path, capsys):
     run = str(tmp_path / "run")
     options = [*TRAIN, "--epochs", "1", "--connection", "recurrent", "--encoding", "constant"]

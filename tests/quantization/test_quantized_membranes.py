@@ -32,6 +32,7 @@ def spikes_of(seed, steps, batch=5, inputs=9):
     return (torch.rand(steps, batch, inputs, generator=torch.Generator().manual_seed(seed)) < 0.3).float()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(
     st.integers(0, 10**6), st.sampled_from(list(READINGS)), st.booleans(), st.booleans(),

@@ -25,6 +25,7 @@ from izhi.training import (
     checkpoint,
     start_fabric,
 )
+from tiers import slow_but
 
 
 def a_network(kind=LIF):
@@ -52,7 +53,7 @@ def numbers(history):
 ENCODER = ValueEncoder("constant", 12, (4,))
 
 
-@pytest.mark.parametrize("kind", [LIF, Izhikevich])
+@pytest.mark.parametrize("kind", slow_but([Izhikevich], [LIF, Izhikevich]))
 def test_a_network_an_encoder_and_data_are_all_it_takes(kind):
     found = a_trainer(30).fit(a_network(kind), iris(), ENCODER)
     assert [row["epoch"] for row in found.history] == list(range(1, 31))
@@ -70,6 +71,7 @@ def test_any_optimiser_of_torch_learns():
     assert found.history[-1]["train_loss"] < found.history[0]["train_loss"]
 
 
+@pytest.mark.slow
 def test_an_optimiser_of_torch_goes_on_exactly_from_its_checkpoint(tmp_path):
     def plain(network):
         return torch.optim.AdamW(network.parameters(), lr=1e-2)

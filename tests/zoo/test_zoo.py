@@ -17,6 +17,7 @@ from izhi.errors import ArtifactError, CheckpointError, DataError, SettingError
 from izhi.experiments import run_folder
 from izhi.zoo import catalogue as cards
 from izhi.zoo.pretrained import read_weights, write_weights
+from tiers import slow_but
 
 NAMES = zoo.names()
 PAGE = Path(__file__).parents[2] / "docs" / "zoo.md"
@@ -62,7 +63,7 @@ def test_a_card_is_true_of_its_files(name):
     assert network.saved.experiment.data.dataset == card.dataset
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slow_but([x for x in NAMES if x != "nmnist-sinabs"], NAMES))
 def test_samples_that_come_with_a_network_are_read_by_it(name):
     network = zoo.load(name)
     inputs, labels = network.samples()
@@ -116,7 +117,7 @@ def test_the_list_is_for_people_and_for_scripts(capsys):
     assert said.count(" nJ a sample, a dense network of its shape ") == len(zoo.card(NAMES[0]).nanojoules) > 0
 
 
-@pytest.mark.parametrize("name", ["mnist-lif", "ecg", "activities", "smnist"])
+@pytest.mark.parametrize("name", slow_but(["mnist-lif", "activities"], ["mnist-lif", "ecg", "activities", "smnist"]))
 def test_a_sample_is_run_and_drawn(name, tmp_path, capsys):
     out = tmp_path / "sample.png"
     assert main(["zoo", "run", name, "--sample", "1", "--out", str(out), "--json", str(tmp_path / "r.json")]) == 0
@@ -208,6 +209,7 @@ def test_a_network_of_the_zoo_can_be_trained_further():
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_the_accuracy_on_real_samples_is_near_that_of_the_card(real_data, tmp_path, capsys):
     found = tmp_path / "found.json"
     assert main(["zoo", "evaluate", "mnist-lif", "--samples", "600", "--json", str(found)]) == 0

@@ -18,7 +18,6 @@ from izhi.experiments.adaptation.drift import change
 from izhi.experiments.build import training_samples
 from izhi.experiments.settings import experiment
 from izhi.hardware import artifact
-from tiers import slow_but
 
 
 def test_rotation_turns_images_as_far_as_it_has_come():
@@ -130,16 +129,14 @@ def test_backpropagation_regains_what_drift_took_and_keeps_the_old_task(deployed
     assert learned.provenance["adaptation"]["drift"] == "permute=0.4"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    slow_but(
-        [["--layers", "1"]],
-        [
-            ["--layers", "1"],
-            ["--method", "evolution", "--layers", "1", "--members", "6", "--steps", "2"],
-            ["--method", "evolution", "--optimizer", "ga", "--members", "6", "--steps", "1"],
-        ],
-    ),
+    [
+        ["--layers", "1"],
+        ["--method", "evolution", "--layers", "1", "--members", "6", "--steps", "2"],
+        ["--method", "evolution", "--optimizer", "ga", "--members", "6", "--steps", "1"],
+    ],
 )
 def test_an_adaptation_that_was_broken_off_goes_on_exactly(deployed, tmp_path, options, monkeypatch):
     options = [*options, "--samples", "300", "--batch", "50", "--every", "2", "--tested", "100"]

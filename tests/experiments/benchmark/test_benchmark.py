@@ -18,6 +18,7 @@ from izhi.experiments.benchmark.runner import growth_figure, ratio_figure, read_
 from izhi.experiments.benchmark.work import Work
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_processes")
 def test_table_figures_and_numbers(tmp_path, capsys):
     names = "Izhi normalized;snnTorch LIF;Norse LIF"

@@ -63,6 +63,7 @@ def lines(folder, task):
     return [{name: value for name, value in row.items() if name != "seconds"} for row in found]
 
 
+@pytest.mark.slow
 def test_a_study_keeps_a_row_of_every_trial_and_run_and_goes_on(file, tmp_path, capsys):
     out = tmp_path / "out"
     words = ["study", str(file), "--out", str(out), "--json", str(tmp_path / "s.json")]
@@ -144,6 +145,7 @@ def test_rows_of_several_jobs_at_once_are_those_of_one_after_another(file, tmp_p
     assert not (tmp_path / "third").exists()
 
 
+@pytest.mark.slow
 def test_training_never_sees_test_samples_before_its_end(file, tmp_path, monkeypatch):
     told = Watched.told = []
     whole = load("iris")
@@ -218,6 +220,7 @@ def test_runs_of_several_processes_are_not_run_side_by_side(file, tmp_path, caps
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_rows_of_other_settings_and_damaged_ones_are_refused(file, tmp_path, capsys):
     out = tmp_path / "out"
     words = ["study", str(file), "--out", str(out), "--tasks", "wines", "--quiet"]

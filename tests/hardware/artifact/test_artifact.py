@@ -275,6 +275,7 @@ def test_damaged_and_foreign_files(tmp_path, monkeypatch):
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(st.data())
 def test_any_flipped_bytes_are_noticed_or_harmless(tmp_path_factory, data):

@@ -15,6 +15,7 @@ from ip_networks import a_network, artifact_of as ip_artifact_of
 from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
 from networks import random_network, random_spikes, with_windows
+from tiers import slow_but
 
 #: What a value of a manifest is replaced by.
 STRANGE = (
@@ -163,7 +164,7 @@ def load_all(folder, cases):
     assert complaints(read, cases) == []
 
 
-@pytest.mark.parametrize("kind", ["integers", "ip"])
+@pytest.mark.parametrize("kind", slow_but(["ip"], ["integers", "ip"]))
 def test_damaged_artifacts_are_refused_or_loaded(tmp_path, samples, kind):
     whole = samples[kind]
     load_all(tmp_path, [*mutations(whole, 150, 0), *inner(whole, 350, 0)])

@@ -123,6 +123,7 @@ def test_damaged_and_foreign_files(tmp_path):
         read(ArtifactArchive(path))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(st.data())
 def test_any_flipped_bytes_are_noticed_or_harmless(tmp_path_factory, data):

@@ -81,6 +81,7 @@ def test_convolutions(options, tmp_path):
     check(tmp_path / "x.izhi", spikes, saved(network, spikes, tmp_path / "x.izhi"))
 
 
+@pytest.mark.slow
 def test_every_score_of_two_hundred_images(tmp_path):
     run, rounded = tmp_path / "run", tmp_path / "rounded"
     words = "--dataset digits --hidden 24 --neuron normalized --epochs 6 --steps 10 --readout current --quiet"

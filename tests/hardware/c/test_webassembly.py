@@ -17,7 +17,7 @@ from tiers import slow_but
 
 pytestmark = pytest.mark.skipif(not webassembly.compiler(), reason="no C compiler for WebAssembly is installed")
 
-SOME = ["izhikevich", "lif-value", "recurrent, synapses, delays", "convolutions", "a readout alone", "membrane, steps"]
+SOME = ["izhikevich", "recurrent, synapses, delays"]
 
 
 class Module:

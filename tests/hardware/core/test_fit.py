@@ -18,6 +18,7 @@ MEMBRANE = fixed.FixedPoint(16, 3)
 KINDS = st.sampled_from(["izhikevich", "lif"])
 
 
+@pytest.mark.slow
 @given(
     KINDS, st.booleans(), st.booleans(), st.integers(0, 99), st.tuples(*[st.integers(0, 9)] * 4),
 )  # fmt: skip

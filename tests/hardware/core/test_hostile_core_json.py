@@ -62,6 +62,7 @@ def read_all(tmp_path, count, seed):
     assert complaints(read, cases) == []
 
 
+@pytest.mark.slow
 def test_damaged_files_are_refused_or_read(tmp_path):
     read_all(tmp_path, 400, 0)
 

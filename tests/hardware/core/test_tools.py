@@ -44,6 +44,7 @@ def said(folder):
     return yosys.output_of("tool", [*yosys.of_wheel("slow_wheel", "run_tool"), "a", "b"], folder)
 
 
+@pytest.mark.slow
 def test_two_calls_at_once_run_a_whole_tool_that_was_compiled_once(wheel):
     with ThreadPoolExecutor() as pool:
         assert [*pool.map(said, [wheel] * 3)] == ["whole code a b\n"] * 3
@@ -52,6 +53,7 @@ def test_two_calls_at_once_run_a_whole_tool_that_was_compiled_once(wheel):
     assert sorted(x.name for x in (wheel / "cache/izhi/tools").iterdir()) == ["run_tool-1.2", "run_tool-1.2.lock"]
 
 
+@pytest.mark.slow
 def test_a_tool_that_is_killed_while_it_compiles_leaves_nothing_behind(wheel, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(subprocess, "run", lambda *words, **others: subprocess.CompletedProcess(words, -9, "", ""))

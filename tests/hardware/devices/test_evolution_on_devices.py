@@ -147,6 +147,7 @@ def test_a_device_that_fails_is_one_error_and_earlier_generations_are_kept():
     assert again.generation()["generation"] == 2
 
 
+@pytest.mark.slow
 def test_a_board_evolves_without_torch(tmp_path):
     artifact.save(an_ip_artifact(), tmp_path / "network.izhi")
     code = f"""
@@ -187,6 +188,7 @@ def test_too_few_members_and_too_few_losses_are_refused():
         search.replay([np.zeros(3)], 1)
 
 
+@pytest.mark.slow
 def test_the_command_evolves_an_artifact_and_goes_on_where_it_was_broken_off(tmp_path, capsys):
     found = replace(
         an_ip_artifact(),

@@ -209,6 +209,7 @@ def test_a_damaged_answer_of_a_device_is_one_error_and_the_next_is_right():
                 assert np.array_equal(device.run(SPIKES).scores, EXPECTED.scores)
 
 
+@pytest.mark.slow
 def test_damaged_streams_of_the_emulated_ip():
     network = a_network()
     words = streams.pack(network)

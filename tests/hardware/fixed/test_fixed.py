@@ -167,6 +167,7 @@ def test_with_many_bits_it_is_the_float_neuron():
     assert spikes.sum() > 5
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     st.integers(0, 10**6), st.sampled_from(list(NEURONS)), st.booleans(), st.booleans(),

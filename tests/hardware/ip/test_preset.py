@@ -13,6 +13,7 @@ from izhi.network.connections import Linear
 from izhi.network.layers import Layer
 from izhi.network.network import Network
 from izhi.spec.parameters import COEFFICIENTS
+from tiers import slow_but
 
 
 def a_network(seed, sizes, kernel, scale=0.6):
@@ -37,7 +38,7 @@ def test_coefficients_are_those_of_normalized():
 
 
 @pytest.mark.parametrize("kernel", ["reference", "cpu"])
-@pytest.mark.parametrize("sizes", [(4, 16, 3), (12, 16, 16, 3), (16, 16, 16, 16, 16, 5)])
+@pytest.mark.parametrize("sizes", slow_but([[12, 16, 16, 3]], [[4, 16, 3], [12, 16, 16, 3], [16, 16, 16, 16, 16, 5]]))
 @pytest.mark.parametrize(("scale", "allowed"), [(0.3, 0), (0.6, 2e-3)])
 def test_spikes_in_torch_are_those_of_the_ip(sizes, scale, allowed, kernel):
     """Sums are rounded in another order there, which moves a spike only where large currents throw v about."""

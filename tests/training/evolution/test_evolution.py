@@ -11,6 +11,7 @@ from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import experiment
 from izhi.training import checkpoint
 from izhi.training.evolution import SEARCHES, Genome, Population, Search
+from tiers import slow_but
 
 IRIS = {
     "dataset": "iris", "encoding": "constant", "steps": 30, "readout": "spikes", "hidden": "8",
@@ -153,7 +154,7 @@ def test_evolution_learns_iris(tmp_path, name):
     assert found.history[-1]["train_loss"] < 0.5
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("name", slow_but(["snes"], SEARCHES))
 def test_an_evolution_that_was_broken_off_goes_on_exactly(tmp_path, name):
     whole = run(tmp_path / "whole", optimizer=name, epochs=9)
     run(tmp_path / "parts", optimizer=name, epochs=4)
@@ -161,6 +162,7 @@ def test_an_evolution_that_was_broken_off_goes_on_exactly(tmp_path, name):
     assert numbers(rest.history) == numbers(whole.history)
 
 
+@pytest.mark.slow
 def test_batches_and_neuron_parameters_evolve_and_go_on_exactly(tmp_path):
     changes = {
         "batch_size": 40,
