@@ -61,22 +61,14 @@ def test_from_training_to_integers(neuron, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "file",
+    "files",
     [
-        "network/test_torch_modules.py", "network/test_rows.py", "neurons/test_lif.py", "neurons/test_own_loop.py",
-        "exchange/test_nir.py", "experiments/test_settings.py", "test_sklearn.py",
+        ["network/test_torch_modules.py", "network/test_rows.py", "neurons/test_lif.py", "neurons/test_own_loop.py"],
+        ["exchange/test_nir.py", "experiments/test_settings.py", "test_sklearn.py"],
     ],
-)  # fmt: skip
-def test_tests_pass(file, tmp_path):
-    printed = run(
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-m",
-        "not slow and not long",
-        ROOT / "tests" / file,
-        cwd=tmp_path,
-    )
+    ids=["networks", "files and estimators"],
+)
+def test_tests_pass(files, tmp_path):
+    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow and not long"]
+    printed = run(*words, *(ROOT / "tests" / file for file in files), cwd=tmp_path)
     assert re.search(r"\d+ passed", printed)

@@ -24,6 +24,7 @@ TESTED = (
     "defaults",
     "drawing",
     "event_orders_figure",
+    "first_minutes",
     "explorer",
     "full_size",
     "gpu",
@@ -97,6 +98,16 @@ def test_own_loop():
     said = run("own_loop", "--steps", 3, "--rounds", 1, "--repeats", 2)
     rows = re.findall(r"^\| (\w+) \| [\d.]+ \| [\d.]+ \| ([\d,]+) \| [\d,]+ \|$", said, re.M)
     assert [way for way, _ in rows] == ["plain", "kept", "fresh", "trainer"]
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler is installed")
+def test_first_minutes():
+    compare = "compare --dataset iris --neurons lif --seeds 0 --epochs 1 --quiet"
+    said = run("first_minutes", "--compare", compare, "--train=--epochs 1 --steps 8 --hidden 6")
+    rows = dict(re.findall(r"^\| (.+) \| ([\d.]+) \|$", said, re.M))
+    assert len(rows) == 9
+    assert float(rows["own recordings on the simulated core, all commands so far"]) > 0
 
 
 @pytest.mark.slow

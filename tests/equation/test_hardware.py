@@ -3,6 +3,7 @@
 import shutil
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import ClassVar
 
 import numpy as np
@@ -26,7 +27,7 @@ from izhi.hardware.core.shape import shape_of
 from izhi.hardware.fixed import FixedPoint, fast
 from izhi.hardware.fixed.neuron import neuron_kind
 from izhi.network import Network
-from tiers import slow_but
+from tiers import long_but, slow_but
 
 #: Neurons without exp of a state.
 NEURONS = [
@@ -208,8 +209,13 @@ def test_the_core_computes_every_spike_and_state(model, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width", range(8, 17, 2))
-@pytest.mark.parametrize("name", ["RS", "CH", "biological", "normalized", "resonator"])
+@pytest.mark.parametrize(
+    ("name", "width"),
+    long_but(
+        [("RS", 8), ("CH", 10), ("biological", 12), ("normalized", 14), ("resonator", 16)],
+        product(["RS", "CH", "biological", "normalized", "resonator"], range(8, 17, 2)),
+    ),
+)
 def test_no_wire_of_a_simulated_core_feeds_back(name, width, tmp_path):
     network, _ = quantised(Preset(name), kernel="reference", width=width)
     shape = shape_of(quantization.in_integers(network), STEPS, lanes=8, units=2)

@@ -194,7 +194,9 @@ def samples(tmp_path_factory):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are copied")
-@pytest.mark.parametrize("count", [50, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "count", [50, pytest.param(500, marks=pytest.mark.slow), pytest.param(5000, marks=pytest.mark.long)]
+)
 def test_damaged_files(samples, count, tmp_path):
     cases = list(mutations(samples, count))
     path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])

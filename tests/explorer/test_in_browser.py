@@ -116,6 +116,7 @@ def test_neurons(page):
     until(page, "() => Bokeh.documents[0].get_model_by_name('LIF-lines').text.includes('torch.zeros(1000')")
 
 
+@pytest.mark.parametrize("page", [1000], indirect=True)
 def test_every_slider_moves_its_neuron(page):
     text_of = "n => Bokeh.documents[0].get_model_by_name(n + '-lines').text"
     lines = f"() => ['biological', 'normalised', 'resonator', 'LIF'].map({text_of}).join()"
@@ -130,6 +131,7 @@ def test_every_slider_moves_its_neuron(page):
         until(page, f"before => ({lines})() != before", before)
 
 
+@pytest.mark.parametrize("page", [1000], indirect=True)
 def test_play_moves_the_point_without_the_server(page):
     sent = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda frame: sent.append(frame)))
@@ -171,6 +173,7 @@ def test_planes_are_above_the_fold_and_axes_in_line(page):
         assert page.locator(".controls").first.bounding_box()["y"] == box["y"]
 
 
+@pytest.mark.parametrize("page", [1000], indirect=True)
 def test_tabs_by_keyboard(page):
     page.get_by_role("tab", name="Neuron").focus()
     for key, name in (("ArrowRight", "Draw"), ("End", "Devices"), ("ArrowRight", "Neuron"), ("ArrowLeft", "Devices"),
@@ -186,6 +189,7 @@ def test_tabs_by_keyboard(page):
     assert outline == "solid"
 
 
+@pytest.mark.parametrize("page", [1000], indirect=True)
 def test_a_drawn_digit_has_spikes_and_an_answer(page):
     tab(page, "Draw")
     page.get_by_role("button", name="Clear").click()
@@ -204,6 +208,7 @@ def test_a_drawn_digit_has_spikes_and_an_answer(page):
     assert page.locator("#draw .truth").all_inner_texts() == ["it is 7", "it is 7"]
 
 
+@pytest.mark.parametrize("page", [1000], indirect=True)
 def test_recordings_are_read(page):
     tab(page, "Draw")
     page.get_by_role("button", name="Pause").click()
@@ -298,6 +303,7 @@ def test_runs(page):
     page.get_by_text("neurons names 99, expected 0 to 11").wait_for()
 
 
+@pytest.mark.parametrize("page", [1000], indirect=True)
 def test_devices(page):
     tab(page, "Devices")
     page.get_by_text("read it", exact=True).click()

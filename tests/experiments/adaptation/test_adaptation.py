@@ -161,9 +161,10 @@ def test_an_adaptation_that_was_broken_off_goes_on_exactly(deployed, tmp_path, o
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("optimized_cores")
 def test_the_simulated_core_learns_what_the_emulator_learns(deployed, tmp_path):
     pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
-    options = ["--samples", "60", "--batch", "30", "--steps", "2", "--tested", "20"]
+    options = ["--samples", "20", "--batch", "10", "--steps", "2", "--tested", "10"]
     one = adapt(deployed, tmp_path / "one", *options)
     two = adapt(deployed, tmp_path / "two", *options, "--device", "simulator")
     assert numbers(one) == numbers(two)

@@ -13,12 +13,15 @@ from networks import convolutional_network, random_network, random_spikes
 
 pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
 
+from itertools import product
+
 from izhi.hardware import fixed
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import shape_of
 from izhi.hardware.core.bundle import bench, emit
 from izhi.hardware.core.compile import cpp_compiler
 from izhi.hardware.fixed import FixedPoint
+from tiers import long_but
 
 pytestmark = pytest.mark.slow
 STEPS = 6
@@ -72,8 +75,13 @@ def run(command, folder):
     return done.stdout
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize(
+    ("simulator", "name"),
+    long_but(
+        [*product(["iverilog"], NETWORKS), ("verilator", "digits"), ("verilator", "recurrence and delays")],
+        product(SIMULATORS, NETWORKS),
+    ),
+)
 def test_the_bench_passes_and_fails_on_another_score(simulator, name, tmp_path, monkeypatch):
     use(simulator, monkeypatch)
     scores = write(tmp_path, name)
