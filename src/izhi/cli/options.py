@@ -183,6 +183,8 @@ def tune(command: Command) -> None:
 def study(command: Command) -> None:
     command.option("protocol", "FILE", "TOML file: tasks, variants, search, seeds, contrasts")
     command.option("--tasks", "LIST", "names of tasks, comma-separated [all]")
+    command.option("--neurons", "LIST", "further neurons, such as module:name, beside the variants of the file")
+    command.option("--search", "RANGES", "values of theirs to search, such as module:name.gain=0.25..4")
     command.option("--out", "FOLDER", "folder of rows, resumed if not empty, and report", "output", required=True)
     command.option("--report", None, "tables and figures of the finished rows, no training", "output")
     command.option("--quiet", None, "no progress", "output")

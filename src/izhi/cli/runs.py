@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
@@ -238,6 +239,10 @@ def train_experiment(a: argparse.Namespace, values: Mapping[str, object], comman
 
 def study(a: argparse.Namespace) -> None:
     protocol_of = protocol.read(Path(a.protocol))
+    if a.search and not a.neurons:
+        raise SettingError("search is for further neurons; name them by --neurons, or search in the protocol")
+    if a.neurons:
+        protocol_of = protocol_of.with_neurons(a.neurons, a.search or "")
     names = [name.strip() for name in (a.tasks or "").split(",") if name.strip()]
     folder = Path(a.out)
     runner: Runner = SerialRunner()
@@ -249,7 +254,9 @@ def study(a: argparse.Namespace) -> None:
         rows = Study(protocol_of, folder, ignore_progress if a.quiet else report_epochs(_describe), runner)
         if not a.report:
             rows.run_pending(names)
-        findings = study_report.write(rows, f"izhi study {a.protocol} --out {a.out}")
+        given = [["--neurons", a.neurons], ["--search", a.search]]
+        words = ["izhi", "study", a.protocol, "--out", a.out, *(x for pair in given if pair[1] for x in pair)]
+        findings = study_report.write(rows, shlex.join(words))
     if findings.is_enough:
         print_table(ranking.table(findings.ranking), f"ranks over {len(findings.tasks)} tasks", left=1)
         if findings.contrasts:

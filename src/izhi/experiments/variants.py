@@ -26,16 +26,17 @@ class Variant:
     named: bool = False  #: whether the user chose the label; tables then show it in place of the settings
 
 
-def parse_variants(neurons: str, connections: str) -> list[Variant]:
+def parse_variants(neurons: str, connections: str | None) -> list[Variant]:
     """The variants that the command line names.
 
     Args:
         neurons: comma-separated ``neuron[:setting=value]…``, a neuron of one's own as ``module:name``, for example
             ``biological,normalized:jacobian_limit=inf``; lists within a value are joined by ``+``.
-        connections: comma-separated kinds; each neuron that names no connection gets all of them.
+        connections: comma-separated kinds; each neuron that names no connection gets all of them. None: such a neuron
+            has the connection of the other settings.
     """
     variants: dict[str, Variant] = {}
-    kinds = _kinds(connections)
+    kinds = [None] if connections is None else _kinds(connections)
     items = [item.strip() for item in neurons.split(",") if item.strip()]
     if not items:
         raise SettingError(f"neurons names nothing, expected neurons such as {USUAL_NEURONS}")
@@ -43,14 +44,14 @@ def parse_variants(neurons: str, connections: str) -> list[Variant]:
         name, *changes = item.split(":")
         if changes and "=" not in changes[0] and name not in preset_names():  # module:name
             name = f"{name}:{changes.pop(0)}"
-        settings: dict[str, str] = {"neuron": name, "connection": kind}
+        settings: dict[str, str] = {"neuron": name, **({} if kind is None else {"connection": kind})}
         for change in changes:
             key, equals, value = change.partition("=")
             if not equals or not value:
                 raise SettingError(f"{change!r} in {item!r} is no setting, expected setting=value")
             settings[key.strip().replace("-", "_")] = value.strip().replace("+", ",")
         notes = [f"{k}={v}" for k, v in settings.items() if k not in ("neuron", "connection")]
-        label = " ".join([name, *([settings["connection"]] if settings["connection"] != "linear" else [])])
+        label = " ".join([name, *(x for x in [settings.get("connection", "linear")] if x != "linear")])
         label += f" ({', '.join(notes)})" if notes else ""
         variants.setdefault(label, Variant(label, settings))
     return list(variants.values())

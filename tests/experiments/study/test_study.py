@@ -112,6 +112,67 @@ def test_a_study_keeps_a_row_of_every_trial_and_run_and_goes_on(file, tmp_path, 
         assert (out / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_further_neurons_have_as_many_trials_and_are_compared_with_the_first_variant(file):
+    before = protocol.read(file)
+    found = before.with_neurons("resonator,lif:beta=0.5", "resonator.gain=0.5..2")
+    assert [x.label for x in found.variants] == ["LIF", "normalised, learned", "QIF", "resonator", "lif (beta=0.5)"]
+    assert [(x.of, x.against) for x in found.contrasts[2:]] == [("resonator", "LIF"), ("lif (beta=0.5)", "LIF")]
+    flowers, recurrent, resonator = found.task("flowers"), found.task("flowers-recurrent"), found.variants[3]
+    assert [sorted(x) for x in found.tried(flowers, resonator)] == [["gain", "learning_rate"]] * 2
+    assert found.of_run(recurrent, resonator, {}, 0).network.connection == "recurrent"
+    for variant in before.variants:  # whose rows stay as they are
+        assert found.digest(flowers, variant) == before.digest(flowers, variant)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--neurons", "tiger"], "unknown neuron 'tiger'"),
+        (["--neurons", "LIF"], "neurons has 'LIF', which is a variant of the study; leave it out"),
+        (["--neurons", "lif,resonator:gain"], "'gain' in 'resonator:gain' is no setting, expected setting=value"),
+        (["--neurons", "lif", "--search", "lif.gain=2..1"], "expected low below high"),
+        (["--search", "lif.gain=1..2"], "search is for further neurons; name them by --neurons"),
+    ],
+)
+def test_bad_neurons_are_refused_before_anything_is_trained(file, tmp_path, capsys, words, message):
+    assert main(["study", str(file), "--out", str(tmp_path / "out"), *words]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+OWN = """
+import izhi
+
+@izhi.neuron(states="v", parameters={"beta": 0.8, "threshold": 0.5})
+def leaky(v, I, p):
+    v = p.beta * v + I
+    s = izhi.spike(v - p.threshold)
+    return v - izhi.hold(s) * p.threshold, s
+"""
+
+
+@pytest.mark.slow
+def test_a_neuron_of_ones_own_joins_the_table_of_a_finished_study(file, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    words = ["study", str(file), "--out", str(out), "--tasks", "flowers,wines", "--quiet"]
+    assert main(words) == 0
+    before = {task: lines(out, task) for task in ("flowers", "wines")}
+    (tmp_path / "own_neuron_of_study.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main([*words, "--neurons", "own_neuron_of_study:leaky"]) == 0
+    for task, old in before.items():
+        rows_now = lines(out, task)
+        assert rows_now[: len(old)] == old
+        assert {row["variant"] for row in rows_now[len(old) :]} == {"own_neuron_of_study:leaky"}
+    text = (out / "report.md").read_text()
+    assert "own_neuron_of_study:leaky against LIF" in text
+    assert "--neurons own_neuron_of_study:leaky" in text
+    capsys.readouterr()
+    assert main(words) == 2
+    assert "if it is a further neuron, name it by --neurons" in capsys.readouterr().err
+
+
 class Watched(Samples):
     """Test samples that say when they are touched."""
 

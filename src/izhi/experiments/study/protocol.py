@@ -25,7 +25,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import dist
 from pathlib import Path
@@ -35,7 +35,7 @@ import numpy as np
 
 from izhi.errors import SettingError, shown, unknown
 from izhi.experiments.settings import Experiment, experiment, read as read_settings
-from izhi.experiments.variants import Range, Variant, named_variants, parse_search
+from izhi.experiments.variants import Range, Variant, named_variants, parse_search, parse_variants
 from izhi.seeds import Purpose, derive_seed
 
 #: Number of Latin hypercubes of which the one that spreads best is used.
@@ -85,6 +85,30 @@ class Protocol:
         if name not in tasks:
             raise unknown("task", name, tasks)
         return tasks[name]
+
+    def with_neurons(self, neurons: str, search: str = "") -> Protocol:
+        """The same study with further neurons, each of which is compared with the first variant.
+
+        Args:
+            neurons: comma-separated ``neuron[:setting=value]…`` or ``module:name[:setting=value]…``.
+            search: ranges beside those of the file, such as ``module:name.gain=0.25..4``; "" for none.
+
+        Raises:
+            SettingError: for what is not of that form, for the name of a variant, and for an impossible run.
+        """
+        known = {variant.label for variant in self.variants}
+        added = [Variant(x.label, x.settings, named=True) for x in parse_variants(neurons, None)]
+        for variant in added:
+            if variant.label in known:
+                raise SettingError(f"neurons has {variant.label!r}, which is a variant of the study; leave it out")
+        first = self.variants[0].label
+        extended = replace(
+            self, variants=[*self.variants, *added],
+            ranges=[*self.ranges, *(parse_search(search) if search else ())],
+            contrasts=[*self.contrasts, *(Contrast(f"{x.label} against {first}", x.label, first) for x in added)],
+        )  # fmt: skip
+        _check(extended)
+        return extended
 
     def tried(self, task: Task, variant: Variant) -> list[dict[str, object]]:
         """The settings of each trial of a variant on a task; trial k has one point in the ranges for all variants."""

@@ -58,6 +58,7 @@ class Study:
                     raise RunFolderError(
                         f"{rows.place(self.folder, task.name)} holds rows of {row.variant} with other settings; choose"
                         " another folder, or remove them"
+                        + ("" if row.variant in expected else "; if it is a further neuron, name it by --neurons")
                     )
             self._rows[task.name] = read
         return self._rows[task.name]
