@@ -90,9 +90,6 @@ class Server:
         self._process.stdin.close()
         self._process.wait()
 
-    def is_running(self) -> bool:
-        return self._process.poll() is None
-
 
 @functools.cache
 def _own() -> Server:
@@ -100,13 +97,11 @@ def _own() -> Server:
 
 
 def address() -> str:
-    """The socket of the server that this process shares, or else of one of its own, which serves."""
-    found = os.environ.get(ADDRESS) or os.environ.get(SHARED)
-    own = None if found else _own()
-    path = found or _own().address
-    deadline = time.monotonic() + 300
+    """The socket of the server that this process shares, or else of one of its own; it is ready."""
+    path = os.environ.get(ADDRESS) or os.environ.get(SHARED) or _own().address
+    deadline = time.monotonic() + 120
     while not os.path.exists(path):
-        if time.monotonic() > deadline or (own and not own.is_running()):
-            raise RuntimeError(f"no server of processes at {path}")
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"no server of processes is at {path}")
         time.sleep(0.05)
     return path
