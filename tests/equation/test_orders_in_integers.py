@@ -67,9 +67,7 @@ def test_torch_is_the_integer_model(equation, preset, width, fraction, seed, siz
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "equation", long_but(*([list(x) for x in some] for some in (EQUATIONS[::5], EQUATIONS))), ids=by_name
-)
+@pytest.mark.parametrize("equation", long_but(map(list, EQUATIONS[::5]), map(list, EQUATIONS)), ids=by_name)
 def test_compiled_torch_and_c_are_the_integer_model(equation, tmp_path):
     torch.manual_seed(1)
     random = np.random.default_rng(1)

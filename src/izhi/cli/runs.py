@@ -254,8 +254,9 @@ def study(a: argparse.Namespace) -> None:
         rows = Study(protocol_of, folder, ignore_progress if a.quiet else report_epochs(_describe), runner)
         if not a.report:
             rows.run_pending(names)
-        given = [["--neurons", a.neurons], ["--search", a.search]]
-        words = ["izhi", "study", a.protocol, "--out", a.out, *(x for pair in given if pair[1] for x in pair)]
+        words = ["izhi", "study", a.protocol, "--out", a.out]
+        words += ["--neurons", a.neurons] if a.neurons else []
+        words += ["--search", a.search] if a.search else []
         findings = study_report.write(rows, shlex.join(words))
     if findings.is_enough:
         print_table(ranking.table(findings.ranking), f"ranks over {len(findings.tasks)} tasks", left=1)

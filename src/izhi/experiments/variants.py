@@ -51,7 +51,8 @@ def parse_variants(neurons: str, connections: str | None) -> list[Variant]:
                 raise SettingError(f"{change!r} in {item!r} is no setting, expected setting=value")
             settings[key.strip().replace("-", "_")] = value.strip().replace("+", ",")
         notes = [f"{k}={v}" for k, v in settings.items() if k not in ("neuron", "connection")]
-        label = " ".join([name, *(x for x in [settings.get("connection", "linear")] if x != "linear")])
+        connection = settings.get("connection", "linear")
+        label = name if connection == "linear" else f"{name} {connection}"
         label += f" ({', '.join(notes)})" if notes else ""
         variants.setdefault(label, Variant(label, settings))
     return list(variants.values())

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,6 @@ import pytest
 from networks import convolutional_network, random_network, random_spikes
 
 pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
-
-from itertools import product
 
 from izhi.hardware import fixed
 from izhi.hardware.artifact import IntegerArtifact

@@ -97,18 +97,17 @@ class Protocol:
             SettingError: for what is not of that form, for the name of a variant, and for an impossible run.
         """
         known = {variant.label for variant in self.variants}
-        added = [Variant(x.label, x.settings, named=True) for x in parse_variants(neurons, None)]
+        added = [replace(x, named=True) for x in parse_variants(neurons, None)]
         for variant in added:
             if variant.label in known:
                 raise SettingError(f"neurons has {variant.label!r}, which is a variant of the study; leave it out")
         first = self.variants[0].label
-        extended = replace(
-            self, variants=[*self.variants, *added],
-            ranges=[*self.ranges, *(parse_search(search) if search else ())],
-            contrasts=[*self.contrasts, *(Contrast(f"{x.label} against {first}", x.label, first) for x in added)],
+        contrasts = [Contrast(f"{x.label} against {first}", x.label, first) for x in added]
+        ranges = [*self.ranges, *(parse_search(search) if search else ())]
+        _check(replace(self, variants=added, ranges=ranges))
+        return replace(
+            self, variants=[*self.variants, *added], ranges=ranges, contrasts=[*self.contrasts, *contrasts]
         )  # fmt: skip
-        _check(extended)
-        return extended
 
     def tried(self, task: Task, variant: Variant) -> list[dict[str, object]]:
         """The settings of each trial of a variant on a task; trial k has one point in the ranges for all variants."""
