@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -70,6 +71,8 @@ def main() -> None:
     parser.add_argument("--compare", default=COMPARE, help="command of the comparison")
     parser.add_argument("--train", default="", help="further options of training")
     given = parser.parse_args()
+    if not shutil.which(given.python):
+        parser.error(f"python is {given.python!r}, expected an interpreter that has Izhi")
     print("| what | seconds |\n|---|---:|")
     with tempfile.TemporaryDirectory() as folder:
         for what, lasted in rows(given.python, Path(folder), given.compare, given.train):

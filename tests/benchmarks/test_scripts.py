@@ -110,6 +110,13 @@ def test_first_minutes():
     assert float(rows["own recordings on the simulated core, all commands so far"]) > 0
 
 
+def test_first_minutes_need_an_interpreter():
+    command = [sys.executable, SCRIPTS / "first_minutes.py", "--python", "/none"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "python is '/none', expected an interpreter that has Izhi" in done.stderr
+
+
 @pytest.mark.slow
 def test_defaults(tmp_path):
     said = run("defaults", "iris", "--seeds", "0,1", "--neurons", "lif", "--json", tmp_path / "found.json")
