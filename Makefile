@@ -66,18 +66,19 @@ $(OLDEST)/installed: pyproject.toml tests/lowest_versions.py
 		&& $(OLDEST)/bin/python tests/lowest_versions.py events nir quantize --newest $(NEWEST) > $(OLDEST)/versions.txt \
 		&& $(OLDEST)/bin/python -m pip install --quiet -r $(OLDEST)/versions.txt pytest hypothesis && touch $@
 
-PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+PYTEST := $(BIN)/python -m pytest --dist worksteal
 
+# Slow tests wait for processes of theirs, so that three workers keep two cores busy.
 # Processes that tests start would compile Izhi's modules anew where none may be kept.
 test test-all: export PYTHONDONTWRITEBYTECODE =
 test: lint
-	$(PYTEST) -m "not slow and not long"
+	$(PYTEST) -n 2 -m "not slow and not long"
 
 test-all: lint $(PYNQ)/installed $(NIR)/installed $(OLDEST)/installed
 	IZHI_PYNQ=$$(test -e $(PYNQ)/installed && echo $(CURDIR)/$(PYNQ)/bin/python) \
 	IZHI_NIR=$$(test -e $(NIR)/installed && echo $(CURDIR)/$(NIR)/bin/python) \
 	IZHI_OLDEST=$$(test -e $(OLDEST)/installed && echo $(CURDIR)/$(OLDEST)/bin/python) \
-		$(PYTEST)
+		$(PYTEST) -n 3
 
 docs: $(VENV)/installed-tests
 	$(BIN)/sphinx-build -q -W --keep-going -E -b html -c docs . build/docs

@@ -20,10 +20,10 @@ from typing import Any
 ADDRESS = "IZHI_FORKING_SERVER"
 #: Variable with the address of a server that test workers share.
 SHARED = "IZHI_SHARED_FORKING_SERVER"
-_RealPopen = subprocess.Popen
+RealPopen = subprocess.Popen
 
 
-class ForkedPopen(_RealPopen):  # type: ignore[type-arg]
+class ForkedPopen(RealPopen):  # type: ignore[type-arg]
     """As ``subprocess.Popen``; a command of this Python is forked from the server, any other is started as usual.
 
     It has process, arguments, folder, variables, files and status of its own. SIGINT raises KeyboardInterrupt in it.
@@ -32,7 +32,7 @@ class ForkedPopen(_RealPopen):  # type: ignore[type-arg]
     _its_status: int | None = None
 
     def _execute_child(self, args: Any, *others: Any) -> None:
-        names = list(inspect.signature(_RealPopen._execute_child).parameters)[2:]
+        names = list(inspect.signature(RealPopen._execute_child).parameters)[2:]
         o = dict(zip(names, others, strict=True))
         words = [os.fsdecode(word) for word in args] if isinstance(args, (list, tuple)) else []
         is_usual = not (words and words[0] == sys.executable) or o["preexec_fn"] or o["pass_fds"]
@@ -81,7 +81,7 @@ class Server:
     def __init__(self) -> None:
         self.address = os.path.join(tempfile.mkdtemp(), "socket")
         command = [sys.executable, Path(__file__).with_name("forking_server.py"), self.address]
-        self._process = _RealPopen(command, stdin=subprocess.PIPE)
+        self._process = RealPopen(command, stdin=subprocess.PIPE)
         atexit.register(self.close)
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """The site of the documentation: it is built without a warning, and its reference says all that the program has."""
 
+import os
 import re
 import subprocess
 import sys
@@ -157,10 +158,15 @@ def build(source, target, **settings):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """All pages; tests/test_notebooks.py executes the notebooks."""
-    folder = tmp_path_factory.mktemp("site")
-    build(ROOT, folder, nb_execution_mode="off")
-    return folder
+    """All pages, built by the first worker that needs them; tests/test_notebooks.py executes the notebooks."""
+    fcntl = pytest.importorskip("fcntl", reason="this system has no locks of files")
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    with open(shared / "site.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "site" / "index.html").exists():
+            build(ROOT, shared / "site", nb_execution_mode="off")
+    return shared / "site"
 
 
 @pytest.mark.slow
@@ -191,9 +197,8 @@ def test_links_lead_somewhere(site):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width", [1400, 400])
-def test_every_page_opens_in_a_browser(site, browser, width):
-    page = browser.new_page(viewport={"width": width, "height": 900})
+def test_every_page_opens_in_a_browser(site, browser):
+    page = browser.new_page()
     said, asked = [], []
     page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: said.append(str(error)))
@@ -204,8 +209,10 @@ def test_every_page_opens_in_a_browser(site, browser, width):
             continue
         page.goto(file.as_uri())
         name = file.relative_to(site).as_posix()
-        if page.evaluate("document.documentElement.scrollWidth") > width:
-            wide.append(name)
+        for width in (1400, 400):
+            page.set_viewport_size({"width": width, "height": 900})
+            if page.evaluate("document.documentElement.scrollWidth") > width:
+                wide.append((name, width))
         broken += page.evaluate("[...document.images].filter(x => x.complete && !x.naturalWidth).map(x => x.src)")
         assert page.locator("h1").count() <= 1, name
         if name == "docs/draw.html":

@@ -12,8 +12,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+import forking
 from izhi import cli
 from izhi.hardware.c import webassembly
+
+pytestmark = pytest.mark.usefixtures("forked_processes")
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 DOCS = SCRIPTS.parent / "docs" / "results"
@@ -21,8 +24,10 @@ TESTED = (
     "ablation_figure",
     "baselines",
     "brf",
+    "conventional",
     "defaults",
     "drawing",
+    "enough_training",
     "event_orders_figure",
     "explorer",
     "first_minutes",
@@ -48,6 +53,12 @@ TESTED = (
     "turns",
     "zoo",
 )
+
+
+@pytest.fixture
+def own_processes(forked_processes, monkeypatch):
+    """For scripts that compile by Triton, which forked processes have imported as an interpreter."""
+    monkeypatch.setattr(subprocess, "Popen", forking.RealPopen)
 
 
 def run(script, *arguments):
@@ -80,6 +91,60 @@ def test_baselines(tmp_path):
     assert copy["classes"] == 8
     assert max(copy["guessing"], copy["linear"], copy["nearest"]) < 0.16, "its symbols cannot be told from a step"
     assert "memory-copy:100                8 " in said
+
+
+#: A study of two variants on two tasks, whose training takes a second.
+STUDY = """
+trials = 2
+seeds = [0, 1]
+search = "learning_rate=5e-3..2e-2"
+[settings]
+hidden = [16]
+readout = "current"
+validation = 0.2
+train_samples = 200
+epochs = 2
+batch_size = 32
+steps = 100
+[variants."LIF"]
+neuron = "lif"
+[variants."resonators"]
+neuron = "resonator"
+[tasks.match]
+dataset = "memory-match:100"
+[tasks.copy]
+dataset = "memory-copy:100"
+loss = "step"
+readout = "membrane"
+"""
+
+
+@pytest.mark.slow
+def test_enough_training(tmp_path):
+    (tmp_path / "study.toml").write_text(STUDY)
+    said = run("enough_training", tmp_path / "study.toml", "--times", "1,4", "--variants", "resonators")
+    rows = re.findall(r"^\| (\w+) \| 2 \| resonators \| ([\d.]+) \| ([\d.]+) \| \d+ \|$", said, re.M)
+    assert [task for task, *_ in rows] == ["match", "copy"]
+    assert all(0 < float(x) <= 100 for _, *each in rows for x in each)
+
+
+@pytest.mark.slow
+def test_conventional(tmp_path):
+    protocol, folder = tmp_path / "study.toml", tmp_path / "rows"
+    protocol.write_text(STUDY)
+    assert cli.main(["study", str(protocol), "--out", str(folder), "--quiet"]) == 0
+    said = run("conventional", folder, protocol)
+    study = [json.loads(line) for line in (folder / "match.jsonl").read_text().splitlines()]
+    most = next(x["parameters"] for x in study if x["kind"] == "run" and x["variant"] == "resonators")
+    found = json.loads((folder / "conventional" / "match.json").read_text())
+    for name, row in found.items():
+        assert row["parameters"] <= most, name
+        assert len(row["validation"]) == 2, "as many trials as the study has"
+        assert len(row["test"]) == 2, "one of each seed"
+    assert len(re.findall(r"^\| (match|copy) \| (GRU|TCN) \| [\d,]+ \|", said, re.M)) == 4
+    kept = (folder / "conventional" / "match.json").read_bytes()
+    assert run("conventional", folder, protocol) == said, "finished rows are read"
+    assert (folder / "conventional" / "match.json").read_bytes() == kept
 
 
 @pytest.mark.slow
@@ -233,7 +298,7 @@ def test_full_size(name, recordings):
 
 
 @pytest.mark.slow
-def test_gpu_kernels(tmp_path):
+def test_gpu_kernels(tmp_path, own_processes):
     pytest.importorskip("triton")
     rows = tmp_path / "rows.json"
     said = run("gpu_kernels", "--cases", "one", "--targets", "sm_90,gfx942", "--json", rows)
@@ -255,7 +320,7 @@ def test_gpu(tmp_path):
 
 
 @pytest.mark.slow
-def test_gpu_launches():
+def test_gpu_launches(own_processes):
     pytest.importorskip("triton")
     rows = [line.strip("| ").split(" | ") for line in run("gpu_launches").splitlines()]
     networks, kernels = [[row for row in rows if len(row) == n and row[1].isdigit()] for n in (5, 4)]
@@ -267,7 +332,7 @@ def test_gpu_launches():
 
 
 @pytest.mark.slow
-def test_gpu_page(tmp_path):
+def test_gpu_page(tmp_path, own_processes):
     pytest.importorskip("triton")
     row = {"kernel": "recurrence.forward", "case": "a", "shared": 0, "spills": 0, "registers": 48}
     for name, targets in (("one", ["sm_90"]), ("two", ["sm_90", "gfx942"])):

@@ -169,7 +169,7 @@ def test_every_setting_has_values():
 
 @pytest.mark.slow
 def test_all_pairs(monkeypatch):
-    """Each pair of settings, and four others: they run, or one of them is refused."""
+    """Each pair of settings, and eight others: they run, or one of them is refused."""
     monkeypatch.setattr(build.training, "make_fabric", cache(build.training.make_fabric))
     draw = random.Random(0)
     pending = [frozenset(pair) for pair in combinations(NAMES, 2)]
@@ -177,7 +177,7 @@ def test_all_pairs(monkeypatch):
     left = set(pending)
     for pair in pending:
         if pair in left:
-            ran = tried(drawn(draw, [*sorted(pair), *draw.sample(NAMES, 4)]))
+            ran = tried(drawn(draw, [*sorted(pair), *draw.sample(NAMES, 8)]))
             left -= {pair, *map(frozenset, combinations(ran, 2))}
 
 

@@ -95,7 +95,7 @@ def test_the_bench_passes_and_fails_on_another_score(simulator, name, tmp_path, 
     assert re.search(r"score 0 is -?\d+, expected 123", wrong)
 
 
-@pytest.mark.parametrize("simulator", SIMULATORS)
+@pytest.mark.parametrize("simulator", long_but(["iverilog"], SIMULATORS))
 def test_the_bench_fails_on_a_mutant(simulator, tmp_path, monkeypatch):
     use(simulator, monkeypatch)
 

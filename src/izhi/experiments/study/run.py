@@ -138,7 +138,7 @@ def _trial(
     experiments = protocol.of_trial(task, variant, chosen)
     began = time.perf_counter()
     try:
-        accuracies = [_validation_accuracy(e, resources) for e in experiments]
+        accuracies = [validation_accuracy(e, resources) for e in experiments]
     except DivergenceError:
         accuracies = []
     plain = {name: experiments[0].get(name) for name in chosen}
@@ -189,7 +189,7 @@ def _train(e: Experiment, resources: Resources) -> tuple[Network, Encoder, AnySa
     return network, encoder, held_out
 
 
-def _validation_accuracy(e: Experiment, resources: Resources) -> float:
+def validation_accuracy(e: Experiment, resources: Resources) -> float:
     """After training, on the samples that were held out."""
     network, encoder, held_out = _train(e, resources)
     return evaluate(resources.fabric(e), e, encoder, network, held_out, purpose=Purpose.VALIDATION).accuracy

@@ -1,0 +1,68 @@
+"""Whether the tasks of a study are trained for long enough: validation accuracies after shorter and longer training.
+
+    python benchmarks/enough_training.py experiments/temporal/benchmark.toml --times 0.5,1,2 --tasks vowels,ecg
+
+Every variant named is trained for so many times the epochs of each task, with learning rates that decay over them, and
+is judged by the samples that judge the trials of the study. A task is trained for long enough if the best variant gains
+less than a point by twice the epochs. Test samples are not opened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from statistics import mean
+
+from izhi.errors import DivergenceError, IzhiError
+from izhi.experiments.planned import Resources
+from izhi.experiments.study.protocol import Protocol, Task, read
+from izhi.experiments.study.run import validation_accuracy
+from izhi.experiments.variants import Variant
+
+
+def accuracy(
+    protocol: Protocol, task: Task, variant: Variant, chosen: dict[str, object], times: float, resources: Resources
+) -> float:
+    """Mean validation accuracy, 0 to 1, after so many times the epochs of a task; 0 if training diverges."""
+    planned = protocol.of_trial(task, variant, chosen)
+    longer = [e.replace(epochs=max(1, round(times * e.training.epochs))) for e in planned]
+    try:
+        return mean(validation_accuracy(e, resources) for e in longer)
+    except DivergenceError:
+        return 0.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("protocol", type=Path)
+    parser.add_argument("--tasks", default="", help="comma-separated; default: all")
+    parser.add_argument("--variants", default="", help="semicolon-separated; default: all")
+    parser.add_argument("--times", default="0.5,1,2", help="factors on the epochs")
+    parser.add_argument(
+        "--trial", type=int, default=0, help="number of the trial of the study whose settings are taken"
+    )
+    options = parser.parse_args()
+    try:
+        protocol = read(options.protocol)
+        tasks = [protocol.task(name) for name in options.tasks.split(",")] if options.tasks else protocol.tasks
+    except IzhiError as error:
+        parser.error(str(error))
+    wanted, times = options.variants.split(";"), [float(x) for x in options.times.split(",")]
+    variants = [x for x in protocol.variants if not options.variants or x.label in wanted]
+    resources = Resources()
+    print(f"| task | epochs | variant | {' | '.join(f'× {x:g} (%)' for x in times)} | seconds |")
+    print(f"|---|---:|---|{'---:|' * len(times)}---:|")
+    for task in tasks:
+        for variant in variants:
+            chosen = protocol.tried(task, variant)[options.trial]
+            began = time.perf_counter()
+            found = [accuracy(protocol, task, variant, chosen, x, resources) for x in times]
+            taken = time.perf_counter() - began
+            cells = " | ".join(f"{100 * x:.1f}" for x in found)
+            epochs = protocol.of_trial(task, variant, chosen)[0].training.epochs
+            print(f"| {task.name} | {epochs} | {variant.label} | {cells} | {taken:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
