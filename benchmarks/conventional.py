@@ -1,6 +1,6 @@
 """What a user would take in place of spikes: a GRU and a temporal convolutional network by the protocol of a study.
 
-    python benchmarks/conventional.py docs/results/temporal-benchmark experiments/temporal/benchmark.toml
+    python benchmarks/conventional.py docs/results/temporal-benchmark benchmark
 
 On each task they see the samples as the spiking networks do, have at most as many parameters as a variant of the study
 (--like), and the same batches, epochs, schedule, held-out samples and seeds. Trials search the learning rate alone, as
@@ -29,7 +29,7 @@ from izhi.errors import IzhiError
 from izhi.experiments import build
 from izhi.experiments.planned import Resources, without_test_samples
 from izhi.experiments.settings import Experiment
-from izhi.experiments.study.protocol import Protocol, Task, read
+from izhi.experiments.study.protocol import Protocol, Task, find, read
 from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import LOSSES, Loss
@@ -174,15 +174,16 @@ def most_parameters(folder: Path, task: str, like: str) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="of the rows of the study")
-    parser.add_argument("protocol", type=Path)
+    parser.add_argument("protocol", help="TOML file, or benchmark, Izhi's own")
     parser.add_argument("--like", default="resonators", help="variant that has as many parameters")
     parser.add_argument("--tasks", default="", help="comma-separated; default: all")
     options = parser.parse_args()
     torch.set_num_threads(1)
     resources = Resources()
+    names = [name for name in options.tasks.split(",") if name]
     try:
-        protocol = read(options.protocol)
-        tasks = [protocol.task(name) for name in options.tasks.split(",")] if options.tasks else protocol.tasks
+        protocol = read(find(options.protocol), names)
+        tasks = protocol.chosen(names)
     except IzhiError as error:
         parser.error(str(error))
     print("| task | model | parameters | learning rate | test (%) | seconds |\n|---|---|---:|---:|---:|---:|")

@@ -1,6 +1,6 @@
 """Whether the tasks of a study are trained for long enough: validation accuracies after shorter and longer training.
 
-    python benchmarks/enough_training.py experiments/temporal/benchmark.toml --times 0.5,1,2 --tasks vowels,ecg
+    python benchmarks/enough_training.py benchmark --times 0.5,1,2 --tasks vowels,ecg
 
 Every variant named is trained for so many times the epochs of each task, with learning rates that decay over them, and
 is judged by the samples that judge the trials of the study. A task is trained for long enough if the best variant gains
@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 from statistics import mean
 
 from izhi.errors import DivergenceError, IzhiError
 from izhi.experiments.planned import Resources
-from izhi.experiments.study.protocol import Protocol, Task, read
+from izhi.experiments.study.protocol import Protocol, Task, find, read
 from izhi.experiments.study.run import validation_accuracy
 from izhi.experiments.variants import Variant
 
@@ -35,7 +34,7 @@ def accuracy(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("protocol", type=Path)
+    parser.add_argument("protocol", help="TOML file, or benchmark, Izhi's own")
     parser.add_argument("--tasks", default="", help="comma-separated; default: all")
     parser.add_argument("--variants", default="", help="semicolon-separated; default: all")
     parser.add_argument("--times", default="0.5,1,2", help="factors on the epochs")
@@ -43,9 +42,10 @@ def main() -> None:
         "--trial", type=int, default=0, help="number of the trial of the study whose settings are taken"
     )
     options = parser.parse_args()
+    names = [name for name in options.tasks.split(",") if name]
     try:
-        protocol = read(options.protocol)
-        tasks = [protocol.task(name) for name in options.tasks.split(",")] if options.tasks else protocol.tasks
+        protocol = read(find(options.protocol), names)
+        tasks = protocol.chosen(names)
     except IzhiError as error:
         parser.error(str(error))
     wanted, times = options.variants.split(";"), [float(x) for x in options.times.split(",")]

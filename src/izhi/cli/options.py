@@ -181,7 +181,7 @@ def tune(command: Command) -> None:
 
 
 def study(command: Command) -> None:
-    command.option("protocol", "FILE", "TOML file: tasks, variants, search, seeds, contrasts")
+    command.option("protocol", "FILE", "TOML file: tasks, variants, search, seeds, contrasts; or benchmark, Izhi's own")
     command.option("--tasks", "LIST", "names of tasks, comma-separated [all]")
     command.option("--neurons", "LIST", "further neurons, such as module:name, beside the variants of the file")
     command.option("--search", "RANGES", "values of theirs to search, such as module:name.gain=0.25..4")

@@ -238,16 +238,16 @@ def train_experiment(a: argparse.Namespace, values: Mapping[str, object], comman
 
 
 def study(a: argparse.Namespace) -> None:
-    protocol_of = protocol.read(Path(a.protocol))
+    names = [name.strip() for name in (a.tasks or "").split(",") if name.strip()]
+    protocol_of = protocol.read(protocol.find(a.protocol), names)
     if a.search and not a.neurons:
         raise SettingError("search is for further neurons; name them by --neurons, or search in the protocol")
     if a.neurons:
-        protocol_of = protocol_of.with_neurons(a.neurons, a.search or "")
-    names = [name.strip() for name in (a.tasks or "").split(",") if name.strip()]
+        protocol_of = protocol_of.with_neurons(a.neurons, a.search or "", names)
     folder = Path(a.out)
     runner: Runner = SerialRunner()
     if a.ray is not None or a.jobs not in (None, 1):
-        for task in protocol_of.tasks:
+        for task in protocol_of.chosen(names):
             jobs.check(protocol_of.of_run(task, protocol_of.variants[0], {}, 0))
         runner = jobs.ParallelRunner(a.jobs, a.ray, report_line, quieten)
     with hold(folder):

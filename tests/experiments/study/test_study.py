@@ -8,12 +8,15 @@ import pytest
 
 from izhi.cli import main
 from izhi.data import Dataset, Samples, load
+from izhi.errors import SettingError
 from izhi.experiments import build
 from izhi.experiments.study import protocol, report, rows, run
+from izhi.experiments.study.rows import TrialRow
 from izhi.experiments.study.run import Study
 from izhi.training import Trainer
 
 ROOT = Path(__file__).parents[3]
+BENCHMARK = ROOT / "docs" / "results" / "temporal-benchmark"
 TINY = """
 trials = 2
 seeds = [0, 1]
@@ -322,6 +325,27 @@ def test_studies_of_the_documents_can_be_run_and_their_reports_are_of_their_rows
     command = f"izhi study experiments/temporal/{name}.toml --out docs/results/{place}"
     report.write(Study(found, tmp_path), command)
     assert (kept / "report.md").read_text(encoding="utf-8") == (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_the_benchmark_is_brought_and_asks_for_the_data_of_the_tasks_that_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("IZHI_DATA", str(tmp_path))
+    with pytest.raises(SettingError, match="unknown data set 'speech'"):
+        protocol.read(protocol.find("benchmark"))
+    found = protocol.read(protocol.find("benchmark"), ["match", "adding"])
+    assert len(found.tasks) >= 14
+    assert len(found.variants) >= 10
+    assert len(found.seeds) >= 5
+    assert protocol.find("own.toml") == Path("own.toml")
+    words = ["study", "benchmark", "--report", "--out", str(tmp_path / "rows"), "--tasks", "match"]
+    assert main([*words, "--neurons", "normalized-CH"]) == 0
+    assert f"tasks finished: 0 of {len(found.tasks)}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("task", [path.stem for path in sorted(BENCHMARK.glob("*.jsonl"))])
+def test_rows_of_the_benchmark_are_those_of_its_protocol(task):
+    found = protocol.read(protocol.find("benchmark"), ["match"])
+    rows = Study(found, BENCHMARK).rows(found.task(task))
+    assert all(0 <= row.accuracy <= 1 for row in rows if isinstance(row, TrialRow))
 
 
 def test_tables_on_the_page_of_the_study_are_those_of_its_reports():

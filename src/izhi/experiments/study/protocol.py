@@ -43,6 +43,8 @@ _DRAWS = 200
 #: What a file may hold, and of that what it must.
 _KEYS = ("trials", "seeds", "search", "settings", "variants", "tasks", "contrasts")
 _NAME = re.compile(r"[\w-]+")
+#: Protocols that Izhi brings, by the names that commands take.
+BROUGHT = {"benchmark": Path(__file__).with_name("benchmark.toml")}
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,17 @@ class Protocol:
             raise unknown("task", name, tasks)
         return tasks[name]
 
-    def with_neurons(self, neurons: str, search: str = "") -> Protocol:
+    def chosen(self, names: Sequence[str]) -> Sequence[Task]:
+        """The tasks of those names, all if there are none; SettingError for a name that no task has."""
+        return [self.task(name) for name in names] or self.tasks
+
+    def with_neurons(self, neurons: str, search: str = "", tasks: Sequence[str] = ()) -> Protocol:
         """The same study with further neurons, each of which is compared with the first variant.
 
         Args:
             neurons: comma-separated ``neuron[:setting=value]…`` or ``module:name[:setting=value]…``.
             search: ranges beside those of the file, such as ``module:name.gain=0.25..4``; "" for none.
+            tasks: names of those whose runs are checked; none for all.
 
         Raises:
             SettingError: for what is not of that form, for the name of a variant, and for an impossible run.
@@ -104,7 +111,7 @@ class Protocol:
         first = self.variants[0].label
         contrasts = [Contrast(f"{x.label} against {first}", x.label, first) for x in added]
         ranges = [*self.ranges, *(parse_search(search) if search else ())]
-        _check(replace(self, variants=added, ranges=ranges))
+        _check(replace(self, variants=added, ranges=ranges), tasks)
         return replace(
             self, variants=[*self.variants, *added], ranges=ranges, contrasts=[*self.contrasts, *contrasts]
         )  # fmt: skip
@@ -163,8 +170,17 @@ def _nearest(points: Sequence[tuple[float, ...]]) -> float:
     return min((dist(a, b) for a, b in combinations(points, 2)), default=0.0)
 
 
-def read(path: Path) -> Protocol:
-    """The protocol in a TOML file, every experiment of it checked.
+def find(name: str) -> Path:
+    """The file of a protocol: one that Izhi brings, by its name, or that of a path."""
+    return BROUGHT.get(name, Path(name))
+
+
+def read(path: Path, tasks: Sequence[str] = ()) -> Protocol:
+    """The protocol in a TOML file, its experiments checked.
+
+    Args:
+        path: of the file.
+        tasks: names of those whose experiments are checked, such as those whose data are at hand; none for all.
 
     Raises:
         SettingError: if the file has other contents, or plans an impossible run.
@@ -185,13 +201,16 @@ def read(path: Path) -> Protocol:
         [_contrast(name, _table(f"contrasts.{name}", table), variants)
          for name, table in _table("contrasts", values.get("contrasts", {})).items()],
     )  # fmt: skip
-    _check(protocol)
+    _check(protocol, tasks)
     return protocol
 
 
-def _check(protocol: Protocol) -> None:
-    """Raise SettingError for the first impossible run."""
+def _check(protocol: Protocol, names: Sequence[str]) -> None:
+    """Raise SettingError for the first impossible run of the tasks named, or of all."""
+    wanted = protocol.chosen(names)
     for number, task in enumerate(protocol.tasks):
+        if task not in wanted:
+            continue
         before = [one.name for one in protocol.tasks[:number] if one.like is None]
         if task.like is not None and task.like not in before:
             raise unknown(f"task that {task.name} is like", task.like, before)

@@ -88,7 +88,7 @@ class Study:
 
     def run_pending(self, names: Sequence[str] = ()) -> None:
         """Run the trials and runs of tasks that have no row yet, in order."""
-        chosen = [self.protocol.task(name) for name in names] or self.protocol.tasks
+        chosen = self.protocol.chosen(names)
         self._pending = sum(len(self._pending_trials(task)) + len(self._pending_runs(task)) for task in chosen)
         self._done = 0
         self.listener(ProgressEvent("start", self._pending))
