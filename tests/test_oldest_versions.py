@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lowest_versions import lowest
+from tiers import long_but
 
 ROOT = Path(__file__).parents[1]
 PYTHON = os.environ.get("IZHI_OLDEST") or None
@@ -47,7 +48,7 @@ def test_every_room_imports_and_the_readme_runs(tmp_path):
     run("-W", "error:::izhi", "-c", f"{imports}\n{block}\nassert output.shape == (25, 32, 10)", cwd=tmp_path)
 
 
-@pytest.mark.parametrize("neuron", ["lif", "normalized"])
+@pytest.mark.parametrize("neuron", long_but(["normalized"], ["lif", "normalized"]))
 def test_from_training_to_integers(neuron, tmp_path):
     train = ["train", "--dataset", "digits", "--neuron", neuron, "--hidden", "32", "--steps", "10", "--epochs", "1",
              "--readout", "spikes"]  # fmt: skip

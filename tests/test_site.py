@@ -23,6 +23,7 @@ from izhi import zoo
 from izhi.cli.commands import COMMANDS
 from izhi.experiments.benchmark.runner import read_results
 from izhi.experiments.settings import FIELDS
+from tiers import long_but
 
 ROOT = Path(__file__).parents[1]
 #: In the order in which they are read.
@@ -197,8 +198,9 @@ def test_links_lead_somewhere(site):
 
 
 @pytest.mark.slow
-def test_every_page_opens_in_a_browser(site, browser):
-    page = browser.new_page()
+@pytest.mark.parametrize("width", long_but([400], [400, 1400]))
+def test_every_page_opens_in_a_browser(site, browser, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
     said, asked = [], []
     page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: said.append(str(error)))
@@ -209,10 +211,8 @@ def test_every_page_opens_in_a_browser(site, browser):
             continue
         page.goto(file.as_uri())
         name = file.relative_to(site).as_posix()
-        for width in (1400, 400):
-            page.set_viewport_size({"width": width, "height": 900})
-            if page.evaluate("document.documentElement.scrollWidth") > width:
-                wide.append((name, width))
+        if page.evaluate("document.documentElement.scrollWidth") > width:
+            wide.append(name)
         broken += page.evaluate("[...document.images].filter(x => x.complete && !x.naturalWidth).map(x => x.src)")
         assert page.locator("h1").count() <= 1, name
         if name == "docs/draw.html":

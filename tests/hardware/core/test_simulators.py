@@ -77,7 +77,7 @@ def run(command, folder):
 @pytest.mark.parametrize(
     ("simulator", "name"),
     long_but(
-        [*product(["iverilog"], NETWORKS), ("verilator", "digits"), ("verilator", "recurrence and delays")],
+        [*product(["iverilog"], NETWORKS), ("verilator", "recurrence and delays")],
         product(SIMULATORS, NETWORKS),
     ),
 )
