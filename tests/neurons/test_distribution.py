@@ -124,6 +124,27 @@ def test_whatever_is_learned_is_stable():
     assert (radius < 1).all()
 
 
+@pytest.mark.parametrize("kernel", ["reference", "cpu"])
+def test_resets_make_no_gradient_grow_in_the_simultaneous_order(kernel):
+    """A step is a rotation there; elsewhere it stretches some directions, into which resets turn a gradient."""
+    random = torch.Generator().manual_seed(0)
+    currents = torch.randn(100, 8, 64, generator=random)
+    before, after = (torch.randn(2, 8, 64, generator=random) for _ in range(2))
+    grown = {}
+    for order in ("simultaneous", "snntorch"):
+        neuron = izhi.Izhikevich(
+            PRESETS["resonator"].replace(order=order, reset="value"),
+            distribution=izhi.Resonators(frequency=(0.1, 2.5), decay=(0.001, 0.01)), parameter_shape=64, kernel=kernel,
+        )  # fmt: skip
+        start = izhi.IzhikevichState(*(0.1 * before).requires_grad_())
+        spikes, end = neuron(currents, start)
+        assert spikes.mean() > 0.02
+        found = torch.autograd.grad((end.v, end.u), (start.v, start.u), tuple(after))
+        grown[order] = torch.stack(found).norm(dim=0) / after.norm(dim=0)
+    assert grown["simultaneous"].max() < 1
+    assert grown["snntorch"].max() > 1000
+
+
 def test_spectral_radius_is_that_of_the_matrix():
     random = np.random.default_rng(0)
     for name in ORDERS:
