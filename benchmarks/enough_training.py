@@ -3,8 +3,8 @@
     python benchmarks/enough_training.py benchmark --times 0.5,1,2 --tasks vowels,ecg
 
 Every variant named is trained for so many times the epochs of each task, with learning rates that decay over them, and
-is judged by the samples that judge the trials of the study. A task is trained for long enough if the best variant gains
-less than a point by twice the epochs. Test samples are not opened.
+is judged by the samples that judge the trials of the study. A task is trained for long enough if twice the epochs bring
+the best variant little. Test samples are not opened.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import argparse
 import time
 from statistics import mean
 
-from izhi.errors import DivergenceError, IzhiError
+from izhi.errors import DivergenceError, IzhiError, unknown
 from izhi.experiments.planned import Resources
 from izhi.experiments.study.protocol import Protocol, Task, find, read
 from izhi.experiments.study.run import validation_accuracy
@@ -32,6 +32,16 @@ def accuracy(
         return 0.0
 
 
+def variants_of(protocol: Protocol, labels: str) -> list[Variant]:
+    """The variants of those labels, separated by semicolons, all if there are none; SettingError for an unknown one."""
+    known = {variant.label: variant for variant in protocol.variants}
+    wanted = [label for label in labels.split(";") if label] or list(known)
+    for label in wanted:
+        if label not in known:
+            raise unknown("variant", label, known, separator="; ")
+    return [known[label] for label in wanted]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("protocol", help="TOML file, or benchmark, Izhi's own")
@@ -46,10 +56,12 @@ def main() -> None:
     try:
         protocol = read(find(options.protocol), names)
         tasks = protocol.chosen(names)
-    except IzhiError as error:
+        variants = variants_of(protocol, options.variants)
+        times = [float(x) for x in options.times.split(",")]
+    except (IzhiError, ValueError) as error:
         parser.error(str(error))
-    wanted, times = options.variants.split(";"), [float(x) for x in options.times.split(",")]
-    variants = [x for x in protocol.variants if not options.variants or x.label in wanted]
+    if not 0 <= options.trial < protocol.trials:
+        parser.error(f"trial is {options.trial}, expected 0 to {protocol.trials - 1}")
     resources = Resources()
     print(f"| task | epochs | variant | {' | '.join(f'× {x:g} (%)' for x in times)} | seconds |")
     print(f"|---|---:|---|{'---:|' * len(times)}---:|")

@@ -126,6 +126,15 @@ def test_enough_training(tmp_path):
     rows = re.findall(r"^\| (\w+) \| 2 \| resonators \| ([\d.]+) \| ([\d.]+) \| \d+ \|$", said, re.M)
     assert [task for task, *_ in rows] == ["match", "copy"]
     assert all(0 < float(x) <= 100 for _, *each in rows for x in each)
+    for words, message in (
+        (["--variants", "tiger"], "unknown variant 'tiger'"),
+        (["--trial", "2"], "trial is 2, expected 0 to 1"),
+        (["--times", "x"], "could not convert string to float: 'x'"),
+        (["--tasks", "tiger"], "unknown task 'tiger'"),
+    ):
+        command = [sys.executable, SCRIPTS / "enough_training.py", tmp_path / "study.toml", *words]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=180)
+        assert (done.returncode, message in done.stderr.splitlines()[-1]) == (2, True), done.stderr
 
 
 @pytest.mark.slow
