@@ -25,11 +25,13 @@ from torch import Tensor, nn
 
 from izhi import files
 from izhi.data import NO_LABEL, AnySamples
-from izhi.errors import IzhiError
+from izhi.errors import IzhiError, SettingError
 from izhi.experiments import build
 from izhi.experiments.planned import Resources, without_test_samples
 from izhi.experiments.settings import Experiment
+from izhi.experiments.study import rows
 from izhi.experiments.study.protocol import Protocol, Task, find, read
+from izhi.experiments.study.rows import RunRow
 from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose, derive_seed
 from izhi.training import LOSSES, Loss
@@ -102,10 +104,12 @@ def loss_of(e: Experiment) -> Loss:
     return LOSSES["mean" if e.training.loss == "count" else e.training.loss]
 
 
-def trained(model: str, e: Experiment, rate: float, most: int, resources: Resources) -> tuple[nn.Module, Encoder]:
-    """A model trained on the samples of an experiment, without its test samples."""
+def trained(
+    model: str, e: Experiment, rate: float, most: int, resources: Resources
+) -> tuple[nn.Module, Encoder, AnySamples]:
+    """A model trained without test samples, the encoder of its samples, and those that were held out."""
     dataset = without_test_samples(resources.dataset(e))
-    samples, _ = build.training_samples(e.data, dataset)
+    samples, held_out = build.training_samples(e.data, dataset)
     encoder = build.encoder(e.replace(kernel="reference"), dataset)
     loss, seed, size = loss_of(e), e.training.seed, e.training.batch_size
     torch.manual_seed(derive_seed(seed, Purpose.WEIGHTS))
@@ -124,7 +128,7 @@ def trained(model: str, e: Experiment, rate: float, most: int, resources: Resour
             nn.utils.clip_grad_norm_(made.parameters(), e.training.gradient_clip or math.inf)
             optimizer.step()
             schedule.step()
-    return made.eval(), encoder
+    return made.eval(), encoder, held_out
 
 
 @torch.no_grad()
@@ -144,20 +148,20 @@ def accuracy(model: nn.Module, e: Experiment, encoder: Encoder, samples: AnySamp
 def searched(model: str, protocol: Protocol, task: Task, most: int, resources: Resources) -> dict[str, object]:
     """The best learning rate of the trials, by validation samples, and the test accuracies of all seeds with it."""
     variant, count = protocol.variants[0], task.trials or protocol.trials
+    settings = protocol.tried(task, variant)[0]  # of neurons, which these models do not have
     rates = [RATES[0] * (RATES[1] / RATES[0]) ** ((k + 0.5) / count) for k in range(count)]
     judged = []
     for rate in rates:
         parts = []
-        for e in protocol.of_trial(task, variant, protocol.tried(task, variant)[0]):
-            made, encoder = trained(model, e, rate, most, resources)
-            held_out = build.training_samples(e.data, without_test_samples(resources.dataset(e)))[1]
+        for e in protocol.of_trial(task, variant, settings):
+            made, encoder, held_out = trained(model, e, rate, most, resources)
             parts.append(accuracy(made, e, encoder, held_out, Purpose.VALIDATION))
         judged.append(fmean(parts))
     best = rates[judged.index(max(judged))]
     tests, began = [], time.perf_counter()
     for seed in protocol.seeds:
-        e = protocol.of_run(task, variant, protocol.tried(task, variant)[0], seed)
-        made, encoder = trained(model, e, best, most, resources)
+        e = protocol.of_run(task, variant, settings, seed)
+        made, encoder, _ = trained(model, e, best, most, resources)
         tests.append(accuracy(made, e, encoder, resources.dataset(e).test, Purpose.TEST))
     return {
         "learning_rate": best, "validation": judged, "test": tests, "parameters": parameters(made),
@@ -166,9 +170,14 @@ def searched(model: str, protocol: Protocol, task: Task, most: int, resources: R
 
 
 def most_parameters(folder: Path, task: str, like: str) -> int:
-    """Parameters of a variant of a finished study."""
-    rows = [json.loads(line) for line in (folder / f"{task}.jsonl").read_text(encoding="utf-8").splitlines()]
-    return next(int(row["parameters"]) for row in rows if row["kind"] == "run" and row["variant"] == like)
+    """Parameters of a variant on a task of a study; SettingError if it has no run there."""
+    for row in rows.read(folder, task):
+        if isinstance(row, RunRow) and row.variant == like:
+            return row.parameters
+    raise SettingError(
+        f"{rows.place(folder, task)} holds no run of {like!r}; run the study first, or choose tasks by --tasks, or"
+        " another variant by --like"
+    )
 
 
 def main() -> None:
@@ -180,19 +189,18 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     resources = Resources()
-    names = [name for name in options.tasks.split(",") if name]
+    names = [name.strip() for name in options.tasks.split(",") if name.strip()]
     try:
         protocol = read(find(options.protocol), names)
-        tasks = protocol.chosen(names)
+        tasks = [(x, most_parameters(options.folder, x.name, options.like)) for x in protocol.chosen(names)]
     except IzhiError as error:
         parser.error(str(error))
     print("| task | model | parameters | learning rate | test (%) | seconds |\n|---|---|---:|---:|---:|---:|")
-    for task in tasks:
+    for task, most in tasks:
         path = options.folder / "conventional" / f"{task.name}.json"
         found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         for model in MODELS:
             if model not in found:
-                most = most_parameters(options.folder, task.name, options.like)
                 found[model] = searched(model, protocol, task, most, resources)
                 path.parent.mkdir(exist_ok=True)
                 files.write_bytes(path, (json.dumps(found, indent=1) + "\n").encode())

@@ -52,7 +52,7 @@ def main() -> None:
         "--trial", type=int, default=0, help="number of the trial of the study whose settings are taken"
     )
     options = parser.parse_args()
-    names = [name for name in options.tasks.split(",") if name]
+    names = [name.strip() for name in options.tasks.split(",") if name.strip()]
     try:
         protocol = read(find(options.protocol), names)
         tasks = protocol.chosen(names)

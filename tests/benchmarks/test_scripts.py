@@ -151,6 +151,10 @@ def test_conventional(tmp_path):
         assert len(row["validation"]) == 2, "as many trials as the study has"
         assert len(row["test"]) == 2, "one of each seed"
     assert len(re.findall(r"^\| (match|copy) \| (GRU|TCN) \| [\d,]+ \|", said, re.M)) == 4
+    command = [sys.executable, SCRIPTS / "conventional.py", folder, protocol, "--like", "tiger"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=180)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "match.jsonl holds no run of 'tiger'; run the study first" in done.stderr.splitlines()[-1]
     kept = (folder / "conventional" / "match.json").read_bytes()
     assert run("conventional", folder, protocol) == said, "finished rows are read"
     assert (folder / "conventional" / "match.json").read_bytes() == kept

@@ -11,7 +11,6 @@ from izhi.data import Dataset, Samples, load
 from izhi.errors import SettingError
 from izhi.experiments import build
 from izhi.experiments.study import protocol, report, rows, run
-from izhi.experiments.study.rows import TrialRow
 from izhi.experiments.study.run import Study
 from izhi.training import Trainer
 
@@ -344,8 +343,12 @@ def test_the_benchmark_is_brought_and_asks_for_the_data_of_the_tasks_that_are_na
 @pytest.mark.parametrize("task", [path.stem for path in sorted(BENCHMARK.glob("*.jsonl"))])
 def test_rows_of_the_benchmark_are_those_of_its_protocol(task):
     found = protocol.read(protocol.find("benchmark"), ["match"])
-    rows = Study(found, BENCHMARK).rows(found.task(task))
-    assert all(0 <= row.accuracy <= 1 for row in rows if isinstance(row, TrialRow))
+    study = Study(found, BENCHMARK)
+    assert study.rows(found.task(task))
+    for variant in found.variants:
+        for row in study.runs(found.task(task), variant):
+            best = study.best(found.task(task), variant)
+            assert (row.settings, row.validation) == (best.settings, pytest.approx(best.accuracy, abs=1e-6))
 
 
 def test_tables_on_the_page_of_the_study_are_those_of_its_reports():

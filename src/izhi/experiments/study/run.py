@@ -190,7 +190,7 @@ def _train(e: Experiment, resources: Resources) -> tuple[Network, Encoder, AnySa
 
 
 def validation_accuracy(e: Experiment, resources: Resources) -> float:
-    """After training, on the samples that were held out."""
+    """The accuracy, 0 to 1, of the network of an experiment on the samples that are held out, after training."""
     network, encoder, held_out = _train(e, resources)
     return evaluate(resources.fabric(e), e, encoder, network, held_out, purpose=Purpose.VALIDATION).accuracy
 
