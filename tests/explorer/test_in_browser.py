@@ -272,14 +272,20 @@ def test_runs(page):
     page.get_by_text("unknown setting 'command'").wait_for()
     write(page, "only runs of these settings", "readout=spikes,weight_bits=none")
     until(page, "() => Bokeh.documents[0].get_model_by_name('runs').data.run.length == 4")
-    for name in ("both/lif/seed-0", "both/normalized/seed-0"):
+    height = "() => Bokeh.documents[0].get_model_by_name('curves').children[0].height"
+    of_four = page.evaluate(height)
+    for count, name in enumerate(("both/lif/seed-0", "both/normalized/seed-0"), 1):
         rows.filter(has_text=name).locator("input").check()
+        page.get_by_text(f"Chosen: {count} run").wait_for()
+        assert page.evaluate(height) == of_four  # or the list would move under the pointer
     for name, count in (("lif/seed-1", 3), ("normalized/seed-1", 4), ("lif/seed-1", 3), ("lif/seed-1", 4)):
         rows.filter(has_text=name).click(position={"x": 100, "y": 10})  # anywhere in the row
         until(page, f"() => Bokeh.documents[0].get_model_by_name('runs').selected.indices.length == {count}")
     page.get_by_text("what differs").wait_for()
+    of_two_seeds = "<tr>(<td>[^<]*</td>)+<td class=number>2</td>"
+    spread = "pattern => Bokeh.documents[0].get_model_by_name('runs-spread').text.match(RegExp(pattern, 'g'))?.length"
+    until(page, f"pattern => ({spread})(pattern) == 2", of_two_seeds)  # two neurons; each click is answered in its turn
     assert "standard deviation" in text(page, "runs-spread")
-    assert text(page, "runs-spread").count("<tr>") == 3  # two neurons, over their seeds
     write(page, "only runs of these settings", "")
     until(page, "() => Bokeh.documents[0].get_model_by_name('runs').data.run.length == 8")
     page.get_by_text("read the folder again").first.click()

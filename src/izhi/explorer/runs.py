@@ -97,7 +97,10 @@ class RunsPage:
         damaged = [run for run in chosen or self.runs if run.damage]
         self.about.text = _about(shown, damaged, every=not chosen)
         self.spread.text = _spread(shown)
-        self.curves.children = [_curves([run for run in shown if run.metrics], every=not chosen)]
+        curves = _curves([run for run in shown if run.metrics], every=not chosen)
+        # A legend of fewer runs would move the list under the pointer that chooses them.
+        curves.height = max(curves.height or 0, self.curves.children[0].height or 0) if chosen else curves.height
+        self.curves.children = [curves]
 
 
 def _about(runs: Sequence[ListedRun], damaged: Sequence[ListedRun], *, every: bool) -> str:
