@@ -27,6 +27,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
 # Simulated cores are small here: compiling them takes longer than running them. -Og costs no more than -O0.
 os.environ.setdefault("CXXFLAGS", "-Og")
+# Ray's workers are polite, and would wait for all tests beside theirs.
+os.environ.setdefault("RAY_worker_niceness", "0")
 if not torch.cuda.is_available():  # before Triton is imported, as izhi.experiments does
     os.environ.setdefault("TRITON_INTERPRET", "1")
 

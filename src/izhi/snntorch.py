@@ -26,9 +26,10 @@ from torch.jit._trace import TracerWarning
 from izhi import kernels
 from izhi.errors import SettingError, ShapeError
 from izhi.exchange.modules import convert
-from izhi.kernels import Coefficients, SmoothCoefficients, StepSettings
+from izhi.kernels import StepSettings
 from izhi.kernels.tracing import is_in_trace, is_traced
 from izhi.neurons import Izhikevich as IzhikevichLayer
+from izhi.neurons.izhikevich import Coefficients, SmoothCoefficients
 from izhi.neurons.neuron import check_current, names_in
 from izhi.neurons.silence import SilenceWatch
 from izhi.neurons.surrogate import FastSigmoid, SpikeGradient, recognised

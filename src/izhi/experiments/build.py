@@ -87,12 +87,7 @@ def check(e: Experiment, dataset: Dataset) -> str:
         from izhi.quantization.requirements import check as check_quantized
 
         check_quantized(spec, _weight_bits(e, spec), e.quantization.state_bits, _levels(e))
-    size = min(e.training.batch_size, len(train))
-    kept = coded.steps * size * (coded.features / 8 + 4 * sum(spec.neurons))  # the least that a training step keeps
-    if excess := _excess(kept):
-        raise SettingError(
-            f"steps is {coded.steps} and batch_size {size}, whose spikes and currents {excess}; choose fewer of either"
-        )
+    _check_batch(min(e.training.batch_size, len(train)), coded, spec)
     _method(e)
     if e.training.evolves:  # refuses networks that it does not search
         evolved = network(e, coded.grid, len(dataset.classes), spec=spec)
@@ -108,6 +103,15 @@ def check(e: Experiment, dataset: Dataset) -> str:
         f" samples{_lengths(e, train)}{_arrays(e, dataset)};"
         f" {fabric.device.type} in {fabric.strategy.precision.precision}, threads: {torch.get_num_threads()}"
     )
+
+
+def _check_batch(size: int, coded: EncoderSpec, spec: NetworkSpec) -> None:
+    """Raise SettingError if the least that a training step keeps of a batch of this size does not fit into memory."""
+    kept = coded.steps * size * (coded.features / 8 + 4 * sum(spec.neurons))
+    if excess := _excess(kept):
+        raise SettingError(
+            f"steps is {coded.steps} and batch_size {size}, whose spikes and currents {excess}; choose fewer of either"
+        )
 
 
 def _check_latency(steps: int, spec: NetworkSpec) -> None:

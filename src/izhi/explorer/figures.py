@@ -149,7 +149,7 @@ class PhasePlane:
 
 
 class PhaseLine:
-    """How v changes in a step, over v: LIF has no u. v rests where the line crosses 0, unless it fires before."""
+    """How v changes in a step, over v, without u: v rests where the line crosses 0, unless it fires before."""
 
     def __init__(self, name: str) -> None:
         self.line = ColumnDataSource({"v": [], "change": []}, name=f"{name}-line")

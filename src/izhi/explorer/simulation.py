@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from izhi.neurons import LIF, Izhikevich
-from izhi.neurons.custom import CustomNeuron
+from izhi.neurons import Izhikevich
+from izhi.neurons.neuron import NeuronLayer
 from izhi.spec import IzhikevichParameters
 
 Numbers: TypeAlias = NDArray[np.float64]
-AnyNeuron: TypeAlias = LIF | Izhikevich | CustomNeuron
+AnyNeuron: TypeAlias = NeuronLayer[Any, Any]
 
 #: When a constant current begins, ms or steps: as ``izhi simulate`` has it.
 START = 10.0

@@ -26,13 +26,9 @@ from .products import (
 )
 from .routes import takes_bits as takes_bits
 from .synaptic_input import (
-    Coefficients as Coefficients,
-    LIFCoefficients as LIFCoefficients,
     Memory as Memory,
-    SmoothCoefficients as SmoothCoefficients,
     SpikeGradient as SpikeGradient,
     StepSettings as StepSettings,
     Synapse as Synapse,
     SynapticInput as SynapticInput,
-    ValueLIFCoefficients as ValueLIFCoefficients,
 )

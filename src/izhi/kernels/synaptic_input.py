@@ -21,55 +21,6 @@ from izhi.kernels.torch_step import StepFunction, neuron_step
 SpikeGradient = Callable[[Tensor], Tensor]
 
 
-class Coefficients(NamedTuple):
-    """The coefficients of the quadratic map; floats, or tensors that broadcast over (B, N)."""
-
-    a1: Tensor | float
-    a2: Tensor | float
-    a3: Tensor | float
-    a4: Tensor | float
-    b1: Tensor | float
-    b2: Tensor | float
-    b3: Tensor | float
-    c: Tensor | float
-    d: Tensor | float
-    threshold: Tensor | float
-    gain: Tensor | float
-
-
-class SmoothCoefficients(NamedTuple):
-    """The coefficients of the quadratic map with a refractory state q."""
-
-    a1: Tensor | float
-    a2: Tensor | float
-    a3: Tensor | float
-    a4: Tensor | float
-    b1: Tensor | float
-    b2: Tensor | float
-    b3: Tensor | float
-    c: Tensor | float
-    d: Tensor | float
-    threshold: Tensor | float
-    gain: Tensor | float
-    q_decay: Tensor | float
-    q_damping: Tensor | float
-
-
-class LIFCoefficients(NamedTuple):
-    """The coefficients of LIF; floats, or tensors that broadcast over (B, N)."""
-
-    beta: Tensor | float
-    threshold: Tensor | float
-
-
-class ValueLIFCoefficients(NamedTuple):
-    """The coefficients of LIF whose v a spike sets to v_reset."""
-
-    beta: Tensor | float
-    threshold: Tensor | float
-    v_reset: Tensor | float
-
-
 _NO_CONSTANTS = Constants()
 _keys = itertools.count()
 #: Settings that are in use.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from izhi.deprecation import renamed_arguments, renamed_attribute
 from izhi.equation import izhikevich
-from izhi.kernels import Coefficients, Memory, SmoothCoefficients
+from izhi.kernels import Memory
 from izhi.kernels.plan import Constants
 from izhi.neurons.distribution import of_logarithm, sample, stable_coupling
 from izhi.neurons.neuron import NeuronLayer, as_shape, at_rest, clamp_straight_through, names_in, step_settings
@@ -32,6 +32,41 @@ from izhi.spec import (
     spectral_radius,
 )
 from izhi.spec.presets import BALANCED
+
+
+class Coefficients(NamedTuple):
+    """The coefficients of the quadratic map; floats, or tensors that broadcast over (B, N)."""
+
+    a1: Tensor | float
+    a2: Tensor | float
+    a3: Tensor | float
+    a4: Tensor | float
+    b1: Tensor | float
+    b2: Tensor | float
+    b3: Tensor | float
+    c: Tensor | float
+    d: Tensor | float
+    threshold: Tensor | float
+    gain: Tensor | float
+
+
+class SmoothCoefficients(NamedTuple):
+    """The coefficients of the quadratic map with a refractory state q."""
+
+    a1: Tensor | float
+    a2: Tensor | float
+    a3: Tensor | float
+    a4: Tensor | float
+    b1: Tensor | float
+    b2: Tensor | float
+    b3: Tensor | float
+    c: Tensor | float
+    d: Tensor | float
+    threshold: Tensor | float
+    gain: Tensor | float
+    q_decay: Tensor | float
+    q_damping: Tensor | float
+
 
 #: Coefficients as kernels take them, by their names.
 _COEFFICIENTS: dict[tuple[str, ...], type[Coefficients | SmoothCoefficients]] = {

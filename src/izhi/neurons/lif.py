@@ -10,7 +10,7 @@ from torch import Tensor
 
 from izhi.deprecation import renamed_arguments
 from izhi.equation import lif
-from izhi.kernels import LIFCoefficients, Memory, ValueLIFCoefficients
+from izhi.kernels import Memory
 from izhi.neurons.distribution import of_logarithm, sample
 from izhi.neurons.neuron import (
     NeuronLayer,
@@ -24,6 +24,21 @@ from izhi.neurons.neuron import (
 from izhi.neurons.state import Target, detach, moved
 from izhi.neurons.surrogate import SpikeGradient, recognised, spec_of
 from izhi.spec import LIFSpec, ResetMode, Spread
+
+
+class LIFCoefficients(NamedTuple):
+    """The coefficients of LIF; floats, or tensors that broadcast over (B, N)."""
+
+    beta: Tensor | float
+    threshold: Tensor | float
+
+
+class ValueLIFCoefficients(NamedTuple):
+    """The coefficients of LIF whose v a spike sets to v_reset."""
+
+    beta: Tensor | float
+    threshold: Tensor | float
+    v_reset: Tensor | float
 
 
 class LIFState(NamedTuple):

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from izhi.errors import SettingError
-from izhi.spec.lif import LIFSpec
 from izhi.spec.neuron import NeuronOptions, NeuronSpec, entry_of
 from izhi.spec.tables import Table
 
@@ -39,7 +38,7 @@ class CustomSpec(NeuronSpec):
     def check_options(self, options: NeuronOptions) -> None:
         if options.order is not None:
             raise SettingError(f"order is {options.order!r}, but {options.neuron} has none; leave it out")
-        if options.beta != LIFSpec.beta:
+        if options.beta != NeuronOptions.beta:
             raise SettingError(
                 f"beta is {options.beta:g}, which {options.neuron} has no use for; give its parameters in its module"
             )

@@ -31,7 +31,7 @@ class LIFSpec(NeuronSpec):
         SettingError: for an unknown reset mode, a value out of range, or a v_reset that the mode has no use for.
     """
 
-    beta: float = 0.95  #: decay of v per step, 0 to 1
+    beta: float = NeuronOptions.beta  #: decay of v per step, 0 to 1
     threshold: float = 1.0  #: above 0
     reset: ResetMode = "subtract"  #: the reset mode
     v_reset: float = 0.0  #: the value to which the mode ``"value"`` sets v, below the threshold
@@ -100,7 +100,7 @@ class LIFSpec(NeuronSpec):
                 raise SettingError(f"{name} is set, but {options.neuron} has none; choose neuron resonator")
         if options.time_constants is not None:
             Spread("tau", *options.time_constants)
-            if options.beta != LIFSpec.beta:
+            if options.beta != NeuronOptions.beta:
                 raise SettingError(f"beta is {options.beta:g} beside time_constants, expected one of the two")
         if options.reset is not None and options.reset not in RESETS:
             raise SettingError(

@@ -21,7 +21,7 @@ from izhi.trust import imported, is_reference, require_trusted
 
 Self = TypeVar("Self", bound="NeuronSpec")
 
-#: How a neuron is reset after a spike; LIF and Izhikevich neurons have some of these each.
+#: How a neuron is reset after a spike; a neuron has some of these.
 ResetMode = Literal["subtract", "soft", "zero", "value", "none", "smooth"]
 SurrogateName = Literal["atan", "fast_sigmoid", "sigmoid"]
 #: Names of the surrogate gradients that a description holds.
@@ -56,7 +56,7 @@ class NeuronOptions(Protocol):
     frequency: tuple[float, float] | None
     decay: tuple[float, float] | None
     time_constants: tuple[float, float] | None
-    beta: float
+    beta: float = 0.95
     reset: ResetMode | None
     v_reset: float
     q_decay: float

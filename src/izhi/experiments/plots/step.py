@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 from matplotlib.figure import Figure
@@ -23,24 +23,16 @@ def step_graph(equation: Equation, title: str = "") -> Figure:
     step = recorded(equation)
     results, names, fixed = step.results, step.names, step.current.graph.fixed
     shown = [x for x in in_order(results) if x not in fixed]
-    column: dict[Symbol, int] = {}
-    for node in shown:
-        column[node] = 1 + max((column[x] for x in node.args if x in column), default=-1)
-    places, row = dict[Symbol, tuple[int, float]](), defaultdict[int, list[Symbol]](list)
-    for node in shown:
-        row[column[node]].append(node)
-    for x, nodes in row.items():  # beside what they are made of
-        middle = {n: [places[y][1] for y in n.args if y in places] or [0.0] for n in nodes}
-        nodes.sort(key=lambda n: sum(middle[n]) / len(middle[n]))
-        places |= {node: (x, k - (len(nodes) - 1) / 2) for k, node in enumerate(nodes)}
-    last = 1 + max(column.values())
-    figure = Figure(figsize=(1.5 + 0.95 * last, 1.2 + 0.62 * max(map(len, row.values()))), layout="constrained")
+    places = _placed(shown)
+    columns = Counter(x for x, _ in places.values())
+    last = 1 + max(columns)
+    figure = Figure(figsize=(1.5 + 0.95 * last, 1.2 + 0.62 * max(columns.values())), layout="constrained")
     axes = figure.add_subplot()
     axes.set_axis_off()
     for node in shown:
         for other in node.args:
             if other in places:
-                is_far = column[node] > 1 + column[other]  # passes other operations in an arc
+                is_far = places[node][0] > 1 + places[other][0]  # passes other operations in an arc
                 axes.annotate("", places[node], places[other], arrowprops={
                     "arrowstyle": "-|>", "color": "0.6", "shrinkA": 13, "shrinkB": 13, "lw": 0.8,
                     "connectionstyle": f"arc3,rad={0.18 if is_far else 0}",
@@ -58,6 +50,21 @@ def step_graph(equation: Equation, title: str = "") -> Figure:
     axes.set_ylim(*(sign * (max(abs(y) for _, y in places.values()) + 0.7) for sign in (1, -1)))
     figure.suptitle(title or equation.name, fontsize=11)
     return figure
+
+
+def _placed(shown: list[Symbol]) -> dict[Symbol, tuple[int, float]]:
+    """Where each node stands: behind all that it is made of, and about as high as they."""
+    column: dict[Symbol, int] = {}
+    row = defaultdict[int, list[Symbol]](list)
+    for node in shown:
+        column[node] = 1 + max((column[x] for x in node.args if x in column), default=-1)
+        row[column[node]].append(node)
+    places = dict[Symbol, tuple[int, float]]()
+    for x, nodes in row.items():
+        middle = {n: [places[y][1] for y in n.args if y in places] or [0.0] for n in nodes}
+        nodes.sort(key=lambda n: sum(middle[n]) / len(middle[n]))
+        places |= {node: (x, k - (len(nodes) - 1) / 2) for k, node in enumerate(nodes)}
+    return places
 
 
 def _label(node: Symbol, names: Mapping[Symbol, str]) -> str:
