@@ -16,9 +16,9 @@ from izhi.errors import SettingError
 from izhi.experiments import plots
 from izhi.experiments.tables import Table, markdown, write_report
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.core import bundle, ecp5, energy
+from izhi.hardware.core import bundle, energy, routing
 from izhi.hardware.core.activity import activity
-from izhi.hardware.core.boards import UNTESTED, Ecp5Board, board, checked_clock, vivado_script
+from izhi.hardware.core.boards import UNTESTED, SerialBoard, board, checked_clock, vivado_script
 from izhi.hardware.core.fit import fitted
 from izhi.hardware.core.protocol import ABORTED, Control, Error, Opcode, Register, Status
 from izhi.hardware.core.serial.frames import BAUD
@@ -120,7 +120,7 @@ def build(
 
     Args:
         artifact: the network of the latency.
-        name: of the board; for one with an ECP5 the bitstream is built as well.
+        name: of the board; for one without a processor the bitstream is built as well.
         spikes: samples (T, batch, inputs) for the latency; None to omit it.
         progress: called with the name of each step.
         megahertz: of the core's clock; None for the board's default.
@@ -142,8 +142,8 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
         files.write_bytes(folder / file, text.encode())
-    if isinstance(target, Ecp5Board):
-        report |= {"note": ecp5.UNTESTED, **asdict(ecp5.build(folder, target, clock, progress))}
+    if isinstance(target, SerialBoard):
+        report |= {"note": routing.UNTESTED, **asdict(routing.build(folder, target, clock, progress))}
     _write(report, shape, folder)
     _require_clock(report, folder)
     return report
@@ -161,9 +161,9 @@ def _describe(
         "lanes": [s.lanes for s in shape.layers], "units": [s.units for s in shape.layers],
         "spikes": shape.layers[0].spikes, "fingerprint": fingerprint(shape), "megahertz": clock,
     }  # fmt: skip
-    if isinstance(target, Ecp5Board):
-        ecp5.require_tools()
-        return {**texts, **ecp5.sources(shape, target, clock, baud)}, report
+    if isinstance(target, SerialBoard):
+        routing.require_tools(target)
+        return {**texts, **routing.sources(shape, target, clock, baud)}, report
     progress("synthesis, about a minute")
     used, deepest = bundle.resources(shape, target.family)
     script = vivado_script(name, clock)
@@ -220,7 +220,7 @@ def _blocks(report: Report) -> Iterator[str | Table]:
     yield f"{note[0].upper()}{note[1:]}."
     yield Table(("resource", "used", "available", "share"), rows, right=(1, 2, 3))
     source = (
-        f"nextpnr ({report['tools']['nextpnr-ecp5']}), routed" if is_routed else "yosys' synth_xilinx, before placement"
+        f"{' and '.join(report['tools'].values())}, routed" if is_routed else "yosys' synth_xilinx, before placement"
     )
     yield f"By {source}. ![shares](resources.png)"
     if "levels" in report:

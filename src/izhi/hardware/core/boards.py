@@ -83,45 +83,66 @@ BOARDS = {
 
 
 @dataclass(frozen=True)
-class Ecp5Board:
+class SerialBoard:
     """A board that a host reaches by a serial line over USB only.
 
     Attributes:
-        part: Lattice's name of the device.
-        device, package, speed: nextpnr's names of the device, its package and its speed grade.
+        part: the maker's name of the device.
+        family: a key of ``families.FAMILIES``.
+        device: the family's tools' names of the device.
         clock: pin and MHz of the board's clock.
         receive, transmit: pins of the serial line, as the device sees them.
         light: pin of a light, and whether it is on when the pin is low.
+        resources: of the device, by the names of the family's cells.
         high: pins that must be high for the board to work.
-        resources: block memories of 18 kbit, multipliers of 18 bits, look-up tables of 4 inputs and flip-flops.
         megahertz: the default of the core's clock.
     """
 
     part: str
-    device: str
-    package: str
-    speed: int
+    family: str
+    device: tuple[str, ...]
     clock: tuple[str, float]
     receive: str
     transmit: str
     light: tuple[str, bool]
-    high: tuple[str, ...]
     resources: Mapping[str, int]
+    high: tuple[str, ...] = ()
     megahertz: int = 100
 
 
 _85F = {"DP16KD": 208, "MULT18X18D": 156, "LUT4": 83_640, "FF": 83_640}
 
-#: Pins as in the boards' own constraints (amaranth-boards: ulx3s.py, ecpix5.py; ulx3s_v20.lpf). On the ULX3S GPIO0 of
-#: the ESP32 must be high, or the ESP32 controls the board.
-ECP5_BOARDS = {
-    "ulx3s": Ecp5Board(
-        part="LFE5U-85F-6BG381C", device="85k", package="CABGA381", speed=6, clock=("G2", 25.0),
+#: Pins as in the boards' own constraints (amaranth-boards: ulx3s.py, ecpix5.py, tang_nano_9k.py, icebreaker.py,
+#: gatemate_a1_evb.py; ulx3s_v20.lpf; apicula's tangnano20k.cst; Sipeed's schematic of the Tang Nano 20K). On the
+#: ULX3S GPIO0 of the ESP32 must be high, or the ESP32 controls the board.
+SERIAL_BOARDS = {
+    "ulx3s": SerialBoard(
+        part="LFE5U-85F-6BG381C", family="ecp5", device=("85k", "CABGA381", "6"), clock=("G2", 25.0),
         receive="M1", transmit="L4", light=("B2", False), high=("L2",), resources=_85F, megahertz=75,
     ),
-    "ecpix5": Ecp5Board(
-        part="LFE5UM5G-85F-8BG554I", device="um5g-85k", package="CABGA554", speed=8, clock=("K23", 100.0),
-        receive="R26", transmit="R24", light=("R21", True), high=(), resources=_85F,
+    "ecpix5": SerialBoard(
+        part="LFE5UM5G-85F-8BG554I", family="ecp5", device=("um5g-85k", "CABGA554", "8"), clock=("K23", 100.0),
+        receive="R26", transmit="R24", light=("R21", True), resources=_85F,
+    ),
+    "tangnano20k": SerialBoard(
+        part="GW2AR-LV18QN88C8/I7", family="gowin", device=("GW2AR-LV18QN88C8/I7", "GW2A-18C"), clock=("4", 27.0),
+        receive="70", transmit="69", light=("15", True), megahertz=54,
+        resources={"BSRAM": 46, "MULT18X18": 48, "LUT4": 20_736, "FF": 15_552},
+    ),
+    "tangnano9k": SerialBoard(
+        part="GW1NR-LV9QN88PC6/I5", family="gowin", device=("GW1NR-LV9QN88PC6/I5", "GW1N-9C"), clock=("52", 27.0),
+        receive="18", transmit="17", light=("10", True), megahertz=27,
+        resources={"BSRAM": 26, "MULT18X18": 20, "LUT4": 8_640, "FF": 6_480},
+    ),
+    "icebreaker": SerialBoard(
+        part="iCE40UP5K-SG48", family="ice40", device=("up5k", "sg48"), clock=("35", 12.0),
+        receive="6", transmit="9", light=("11", True), megahertz=12,
+        resources={"EBR": 30, "SPRAM": 4, "MAC16": 8, "logic cells": 5_280},
+    ),
+    "gatemate-a1-evb": SerialBoard(
+        part="CCGM1A1", family="gatemate", device=("CCGM1A1",), clock=("IO_SB_A8", 10.0),
+        receive="IO_SA_A6", transmit="IO_SA_B6", light=("IO_SB_B6", True), megahertz=25,
+        resources={"RAM_HALF": 64, "CPE_LT": 40_960, "CPE_FF": 40_960},
     ),
 }  # fmt: skip
 
@@ -134,16 +155,16 @@ def filled(template: str, **values: object) -> str:
     return text
 
 
-def board(name: str) -> Board | Ecp5Board:
+def board(name: str) -> Board | SerialBoard:
     """A board by name, with a processor or without.
 
     Raises:
         SettingError: for an unknown one.
     """
-    if name in ECP5_BOARDS:
-        return ECP5_BOARDS[name]
+    if name in SERIAL_BOARDS:
+        return SERIAL_BOARDS[name]
     if name not in BOARDS:
-        raise unknown("board", name, (*BOARDS, *ECP5_BOARDS))
+        raise unknown("board", name, (*BOARDS, *SERIAL_BOARDS))
     return BOARDS[name]
 
 

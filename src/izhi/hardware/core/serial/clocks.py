@@ -1,0 +1,242 @@
+"""Clocks that the PLLs of several families of FPGAs make of a board's clock."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from amaranth.hdl import ClockSignal, Const, Instance, Signal
+
+from izhi.errors import SettingError
+
+#: The most that a clock may differ from the wanted one.
+_TOLERANCE = 1e-4
+#: How far away, in MHz, clocks are looked for that can be made.
+_NEAR = 20
+
+
+@dataclass(frozen=True)
+class PLL(ABC):
+    """Settings of a PLL.
+
+    Attributes:
+        input_megahertz, megahertz: of the input clock and of the output clock.
+    """
+
+    input_megahertz: float
+    megahertz: float
+
+    @classmethod
+    @abstractmethod
+    def candidates(cls, input_megahertz: float, megahertz: float) -> Iterator[PLL]:
+        """Settings that the device allows, for clocks near the wanted one."""
+
+    @property
+    @abstractmethod
+    def preference(self) -> tuple[float, ...]:
+        """Of settings with equal clocks the least of these is chosen."""
+
+    @abstractmethod
+    def instance(self, clock: Signal, is_steady: Signal) -> Instance:
+        """The PLL, which drives the clock of the domain ``sync``, and ``is_steady`` once that clock is right."""
+
+
+@dataclass(frozen=True)
+class Ecp5PLL(PLL):
+    """ECP5's EHXPLLL, whose oscillator runs at input · feedback · first / reference (Lattice FPGA-DS-02012).
+
+    Attributes:
+        reference, feedback, first: dividers of the input, of the feedback, and of the first output, which is fed back.
+        output: of the used output.
+    """
+
+    reference: int
+    feedback: int
+    first: int
+    output: int
+
+    #: MHz of its oscillator, and of what its phase detector compares.
+    OSCILLATOR: ClassVar[tuple[float, float]] = (400.0, 800.0)
+    COMPARED: ClassVar[tuple[float, float]] = (10.0, 400.0)
+
+    @classmethod
+    def candidates(cls, input_megahertz: float, megahertz: float) -> Iterator[PLL]:
+        for reference in _dividers(128, input_megahertz, cls.COMPARED):
+            for feedback in range(1, 81):
+                for first in range(1, 129):
+                    oscillator = input_megahertz / reference * feedback * first
+                    if cls.OSCILLATOR[0] <= oscillator <= cls.OSCILLATOR[1]:
+                        output = min(128, max(1, round(oscillator / megahertz)))
+                        yield cls(input_megahertz, oscillator / output, reference, feedback, first, output)
+
+    @property
+    def preference(self) -> tuple[float, ...]:
+        """The fewest divisions; then an oscillator in the middle of its range."""
+        return self.reference, abs(self.megahertz * self.output - sum(self.OSCILLATOR) / 2), self.feedback
+
+    def instance(self, clock: Signal, is_steady: Signal) -> Instance:
+        fed_back = Signal()
+        return Instance(
+            "EHXPLLL",
+            a_FREQUENCY_PIN_CLKI=f"{self.input_megahertz:g}", a_FREQUENCY_PIN_CLKOS=f"{self.megahertz:g}",
+            a_ICP_CURRENT="12", a_LPF_RESISTOR="8", a_MFG_ENABLE_FILTEROPAMP="1", a_MFG_GMCREF_SEL="2",
+            p_PLLRST_ENA="DISABLED", p_INTFB_WAKE="DISABLED", p_STDBY_ENABLE="DISABLED", p_DPHASE_SOURCE="DISABLED",
+            p_OUTDIVIDER_MUXA="DIVA", p_OUTDIVIDER_MUXB="DIVB", p_OUTDIVIDER_MUXC="DIVC", p_OUTDIVIDER_MUXD="DIVD",
+            p_CLKI_DIV=self.reference, p_CLKFB_DIV=self.feedback, p_FEEDBK_PATH="CLKOP",
+            p_CLKOP_ENABLE="ENABLED", p_CLKOP_DIV=self.first, p_CLKOP_CPHASE=self.first - 1, p_CLKOP_FPHASE=0,
+            p_CLKOS_ENABLE="ENABLED", p_CLKOS_DIV=self.output, p_CLKOS_CPHASE=self.output - 1, p_CLKOS_FPHASE=0,
+            i_CLKI=clock, i_CLKFB=fed_back, i_RST=Const(0), i_STDBY=Const(0),
+            i_PHASESEL0=Const(0), i_PHASESEL1=Const(0), i_PHASEDIR=Const(1), i_PHASESTEP=Const(1),
+            i_PHASELOADREG=Const(1), i_PLLWAKESYNC=Const(0), i_ENCLKOP=Const(0), i_ENCLKOS=Const(0),
+            o_CLKOP=fed_back, o_CLKOS=ClockSignal(), o_LOCK=is_steady,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GowinPLL(PLL):
+    """Gowin's rPLL: input · feedback / reference, of an oscillator ``output`` times as fast (Gowin UG286).
+
+    Attributes:
+        reference, feedback, output: dividers of the input, of the feedback, and of the oscillator.
+    """
+
+    reference: int
+    feedback: int
+    output: int
+
+    #: MHz that the families GW1N and GW2A in their speed grades of our boards allow both.
+    OSCILLATOR: ClassVar[tuple[float, float]] = (500.0, 1200.0)
+    COMPARED: ClassVar[tuple[float, float]] = (3.0, 400.0)
+    OUTPUTS: ClassVar[tuple[int, ...]] = (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128)
+
+    @classmethod
+    def candidates(cls, input_megahertz: float, megahertz: float) -> Iterator[PLL]:
+        for reference in _dividers(64, input_megahertz, cls.COMPARED):
+            feedback = min(64, max(1, round(megahertz * reference / input_megahertz)))
+            made = input_megahertz * feedback / reference
+            for output in cls.OUTPUTS:
+                if cls.OSCILLATOR[0] <= made * output <= cls.OSCILLATOR[1]:
+                    yield cls(input_megahertz, made, reference, feedback, output)
+
+    @property
+    def preference(self) -> tuple[float, ...]:
+        """The fewest divisions; then the slowest oscillator."""
+        return self.reference, self.output
+
+    def instance(self, clock: Signal, is_steady: Signal) -> Instance:
+        return Instance(
+            "rPLL",
+            p_FCLKIN=f"{self.input_megahertz:g}", p_IDIV_SEL=self.reference - 1, p_FBDIV_SEL=self.feedback - 1,
+            p_ODIV_SEL=self.output, p_DYN_IDIV_SEL="false", p_DYN_FBDIV_SEL="false", p_DYN_ODIV_SEL="false",
+            p_PSDA_SEL="0000", p_DUTYDA_SEL="1000", p_DYN_DA_EN="false", p_CLKFB_SEL="internal",
+            p_CLKOUT_BYPASS="false", p_CLKOUTP_BYPASS="false", p_CLKOUTD_BYPASS="false", p_DYN_SDIV_SEL=2,
+            p_CLKOUTD_SRC="CLKOUT", p_CLKOUTD3_SRC="CLKOUT",
+            i_CLKIN=clock, i_CLKFB=Const(0), i_RESET=Const(0), i_RESET_P=Const(0), i_FBDSEL=Const(0, 6),
+            i_IDSEL=Const(0, 6), i_ODSEL=Const(0, 6), i_PSDA=Const(0, 4), i_DUTYDA=Const(0, 4), i_FDLY=Const(0, 4),
+            o_CLKOUT=ClockSignal(), o_LOCK=is_steady,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ice40PLL(PLL):
+    """iCE40's SB_PLL40_PAD: input · feedback / reference, and that over 2^output (Lattice FPGA-TN-02052).
+
+    Attributes:
+        reference, feedback: dividers of the input and of the feedback.
+        output: the binary logarithm of the oscillator's divider.
+    """
+
+    reference: int
+    feedback: int
+    output: int
+
+    OSCILLATOR: ClassVar[tuple[float, float]] = (533.0, 1066.0)
+    COMPARED: ClassVar[tuple[float, float]] = (10.0, 133.0)
+    #: The filter's setting is the number of these that are not above what the phase detector compares, in MHz.
+    FILTERS: ClassVar[tuple[float, ...]] = (0.0, 17.0, 26.0, 44.0, 66.0, 101.0)
+
+    @classmethod
+    def candidates(cls, input_megahertz: float, megahertz: float) -> Iterator[PLL]:
+        for reference in _dividers(16, input_megahertz, cls.COMPARED):
+            for output in range(1, 7):
+                feedback = min(128, max(1, round(megahertz * reference * (1 << output) / input_megahertz)))
+                oscillator = input_megahertz * feedback / reference
+                if cls.OSCILLATOR[0] <= oscillator <= cls.OSCILLATOR[1]:
+                    yield cls(input_megahertz, oscillator / (1 << output), reference, feedback, output)
+
+    @property
+    def preference(self) -> tuple[float, ...]:
+        """The fewest divisions."""
+        return self.reference, self.output
+
+    def instance(self, clock: Signal, is_steady: Signal) -> Instance:
+        compared = self.input_megahertz / self.reference
+        return Instance(
+            "SB_PLL40_PAD",
+            p_FEEDBACK_PATH="SIMPLE", p_DIVR=Const(self.reference - 1, 4), p_DIVF=Const(self.feedback - 1, 7),
+            p_DIVQ=Const(self.output, 3), p_FILTER_RANGE=Const(sum(compared >= x for x in self.FILTERS), 3),
+            i_PACKAGEPIN=clock, i_RESETB=Const(1), i_BYPASS=Const(0), o_PLLOUTGLOBAL=ClockSignal(), o_LOCK=is_steady,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GateMatePLL(PLL):
+    """GateMate's CC_PLL, whose dividers nextpnr chooses (Cologne Chip UG1001)."""
+
+    #: MHz of the output in its mode for speed.
+    OUTPUT: ClassVar[tuple[float, float]] = (1.0, 416.0)
+
+    @classmethod
+    def candidates(cls, input_megahertz: float, megahertz: float) -> Iterator[PLL]:
+        yield cls(input_megahertz, min(cls.OUTPUT[1], max(cls.OUTPUT[0], megahertz)))
+
+    @property
+    def preference(self) -> tuple[float, ...]:
+        """There is one candidate."""
+        return ()
+
+    def instance(self, clock: Signal, is_steady: Signal) -> Instance:
+        outputs: dict[str, Any] = {f"o_{name}": Signal(name=name.lower()) for name in ("CLK90", "CLK180", "CLK270")}
+        return Instance(
+            "CC_PLL",
+            p_REF_CLK=f"{self.input_megahertz:.6g}", p_OUT_CLK=f"{self.megahertz:.6g}", p_PERF_MD="SPEED",
+            p_LOW_JITTER=1, p_CI_FILTER_CONST=2, p_CP_FILTER_CONST=4,
+            i_CLK_REF=clock, i_USR_CLK_REF=Const(0), i_CLK_FEEDBACK=Const(0), i_USR_LOCKED_STDY_RST=Const(0),
+            o_CLK0=ClockSignal(), o_USR_PLL_LOCKED=is_steady, **outputs,
+        )  # fmt: skip
+
+
+def _dividers(most: int, megahertz: float, allowed: tuple[float, float]) -> list[int]:
+    """Dividers of a clock up to ``most`` that give an allowed one."""
+    return [divider for divider in range(1, most + 1) if allowed[0] <= megahertz / divider <= allowed[1]]
+
+
+def pll(kind: type[PLL], input_megahertz: float, megahertz: float) -> PLL | None:
+    """The PLL that makes one clock of another; None if they are equal.
+
+    Raises:
+        SettingError: if it cannot be made.
+    """
+    if input_megahertz == megahertz:
+        return None
+    best = _nearest(kind, input_megahertz, megahertz)
+    if not _is_right(best, megahertz):
+        about = range(max(1, round(megahertz) - _NEAR), round(megahertz) + _NEAR)
+        others = [x for x in about if _is_right(_nearest(kind, input_megahertz, x), x)]
+        near = sorted(sorted(others, key=lambda x: abs(x - megahertz))[:2])
+        raise SettingError(
+            f"clock is {megahertz:g} MHz, which the PLL cannot make of {input_megahertz:g} MHz; expected such as"
+            f" {' or '.join(map(str, near or [round(input_megahertz)]))}"
+        )
+    return best
+
+
+def _nearest(kind: type[PLL], input_megahertz: float, megahertz: float) -> PLL | None:
+    found = kind.candidates(input_megahertz, megahertz)
+    return min(found, key=lambda x: (abs(x.megahertz - megahertz), x.preference), default=None)
+
+
+def _is_right(found: PLL | None, megahertz: float) -> bool:
+    return found is not None and abs(found.megahertz - megahertz) <= _TOLERANCE * megahertz
