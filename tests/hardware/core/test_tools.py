@@ -54,6 +54,17 @@ def test_two_calls_at_once_run_a_whole_tool_that_was_compiled_once(wheel):
 
 
 @pytest.mark.slow
+def test_a_tool_that_does_not_tell_its_version_is_compiled(wheel):
+    text = WHEEL.replace("get(arguments[0], 0)", "get(arguments[0], 3 * (arguments[0] == '--version'))")
+    (wheel / "slow_wheel.py").write_text(text)
+    assert said(wheel) == "whole code a b\n"
+    (wheel / "slow_wheel.py").write_text("def run_tool(arguments):\n    raise SystemExit('no memory')\n")
+    (wheel / "slow_wheel-1.2.dist-info" / "METADATA").write_text("Name: slow-wheel\nVersion: 1.3\n")
+    with pytest.raises(SimulatorError, match="run_tool fails: no memory"):
+        yosys.of_wheel("slow_wheel", "run_tool")
+
+
+@pytest.mark.slow
 def test_a_tool_that_is_killed_while_it_compiles_leaves_nothing_behind(wheel, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(subprocess, "run", lambda *words, **others: subprocess.CompletedProcess(words, -9, "", ""))
