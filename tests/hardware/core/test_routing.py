@@ -93,7 +93,7 @@ def test_every_pin_has_its_line_and_every_resource_its_cells(name):
 @pytest.mark.parametrize("name", ["ulx3s", "tangnano20k", "icebreaker", "gatemate-a1-evb"])
 def test_the_design_has_the_pins_and_a_pll_where_the_clock_is_another(name):
     board = SERIAL_BOARDS[name]
-    family, megahertz = FAMILIES[board.family], 24 if name == "icebreaker" else board.megahertz
+    family, megahertz = FAMILIES[board.family], {"icebreaker": 24, "gatemate-a1-evb": 25}.get(name, board.megahertz)
     shape = shape_of(random_network(1, kind="lif", sizes=(6, 4)), 5, lanes=1, units=1)
     found = routing.sources(shape, board, megahertz, 1_000_000)
     top = re.search(r"module izhi \((.*?)\);", found["izhi.v"], re.S)[1]

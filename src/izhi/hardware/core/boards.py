@@ -141,7 +141,7 @@ SERIAL_BOARDS = {
     ),
     "gatemate-a1-evb": SerialBoard(
         part="CCGM1A1", family="gatemate", device=("CCGM1A1",), clock=("IO_SB_A8", 10.0),
-        receive="IO_SA_A6", transmit="IO_SA_B6", light=("IO_SB_B6", True), megahertz=25,
+        receive="IO_SA_A6", transmit="IO_SA_B6", light=("IO_SB_B6", True), megahertz=10,
         resources={"RAM_HALF": 64, "CPE_LT": 40_960, "CPE_FF": 40_960},
     ),
 }  # fmt: skip
