@@ -112,7 +112,7 @@ class SerialBoard:
 
 _85F = {"DP16KD": 208, "MULT18X18D": 156, "LUT4": 83_640, "FF": 83_640}
 
-#: Pins as in the boards' own constraints (amaranth-boards: ulx3s.py, ecpix5.py, tang_nano_9k.py, icebreaker.py,
+#: Pins as in the boards' own constraints (amaranth-boards: ulx3s.py, ecpix5.py, tang_nano_9k.py,
 #: gatemate_a1_evb.py; ulx3s_v20.lpf; apicula's tangnano20k.cst; Sipeed's schematic of the Tang Nano 20K). On the
 #: ULX3S GPIO0 of the ESP32 must be high, or the ESP32 controls the board.
 SERIAL_BOARDS = {
@@ -133,11 +133,6 @@ SERIAL_BOARDS = {
         part="GW1NR-LV9QN88PC6/I5", family="gowin", device=("GW1NR-LV9QN88PC6/I5", "GW1N-9C"), clock=("52", 27.0),
         receive="18", transmit="17", light=("10", True), megahertz=27,
         resources={"BSRAM": 26, "MULT18X18": 20, "LUT4": 8_640, "FF": 6_480},
-    ),
-    "icebreaker": SerialBoard(
-        part="iCE40UP5K-SG48", family="ice40", device=("up5k", "sg48"), clock=("35", 12.0),
-        receive="6", transmit="9", light=("11", True), megahertz=12,
-        resources={"EBR": 30, "SPRAM": 4, "MAC16": 8, "logic cells": 5_280},
     ),
     "gatemate-a1-evb": SerialBoard(
         part="CCGM1A1", family="gatemate", device=("CCGM1A1",), clock=("IO_SB_A8", 10.0),

