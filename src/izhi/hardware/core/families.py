@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from izhi.hardware.core import memories
 from izhi.hardware.core.boards import SerialBoard
-from izhi.hardware.core.serial.clocks import PLL, Ecp5PLL, GateMatePLL, GowinPLL
+from izhi.hardware.core.serial.clocks import PLL, Ecp5PLL, GowinPLL
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Family(ABC):
         extra: the extra that installs its tools.
         packages: Debian's packages of them, where it has some.
         device: of memories and multipliers, see ``memories``; None for those that synthesis infers.
-        pll: its PLL.
+        pll: its PLL; None if the tools have none that works.
         synthesis: yosys' command with its options.
         place_and_route, pack: the tools behind synthesis.
         constraints: name of the file of pins.
@@ -58,7 +58,7 @@ class Family(ABC):
     extra: ClassVar[str]
     packages: ClassVar[str | None] = None
     device: ClassVar[str | None] = None
-    pll: ClassVar[type[PLL]]
+    pll: ClassVar[type[PLL] | None]
     synthesis: ClassVar[str]
     place_and_route: ClassVar[Tool]
     pack: ClassVar[Tool]
@@ -163,7 +163,8 @@ class Gowin(Family):
 class GateMate(Family):
     """Cologne Chip GateMate, whose products are logic."""
 
-    extra, pll, synthesis = "gatemate", GateMatePLL, "synth_gatemate -luttree -nomx8"
+    extra, synthesis = "gatemate", "synth_gatemate -luttree -nomx8"
+    pll = None  # with it, nextpnr 0.11 ends in a fault of memory after the routing
     place_and_route = Tool(
         "nextpnr-himbaechel", "yowasp_nextpnr_himbaechel_gatemate", "run_nextpnr_himbaechel_gatemate"
     )

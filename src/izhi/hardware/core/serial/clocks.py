@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from amaranth.hdl import ClockSignal, Const, Instance, Signal
 
@@ -139,46 +139,23 @@ class GowinPLL(PLL):
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class GateMatePLL(PLL):
-    """GateMate's CC_PLL, whose dividers nextpnr chooses (Cologne Chip UG1001)."""
-
-    #: MHz of the output in its mode for speed.
-    OUTPUT: ClassVar[tuple[float, float]] = (1.0, 416.0)
-
-    @classmethod
-    def candidates(cls, input_megahertz: float, megahertz: float) -> Iterator[PLL]:
-        yield cls(input_megahertz, min(cls.OUTPUT[1], max(cls.OUTPUT[0], megahertz)))
-
-    @property
-    def preference(self) -> tuple[float, ...]:
-        """There is one candidate."""
-        return ()
-
-    def instance(self, clock: Signal, is_steady: Signal) -> Instance:
-        outputs: dict[str, Any] = {f"o_{name}": Signal(name=name.lower()) for name in ("CLK90", "CLK180", "CLK270")}
-        return Instance(
-            "CC_PLL",
-            p_REF_CLK=f"{self.input_megahertz:.6g}", p_OUT_CLK=f"{self.megahertz:.6g}", p_PERF_MD="SPEED",
-            p_LOW_JITTER=1, p_CI_FILTER_CONST=2, p_CP_FILTER_CONST=4,
-            i_CLK_REF=clock, i_USR_CLK_REF=Const(0), i_CLK_FEEDBACK=Const(0), i_USR_LOCKED_STDY_RST=Const(0),
-            o_CLK0=ClockSignal(), o_USR_PLL_LOCKED=is_steady, **outputs,
-        )  # fmt: skip
-
-
 def _dividers(most: int, megahertz: float, allowed: tuple[float, float]) -> list[int]:
     """Dividers of a clock up to ``most`` that give an allowed one."""
     return [divider for divider in range(1, most + 1) if allowed[0] <= megahertz / divider <= allowed[1]]
 
 
-def pll(kind: type[PLL], input_megahertz: float, megahertz: float) -> PLL | None:
-    """The PLL that makes one clock of another; None if they are equal.
+def pll(kind: type[PLL] | None, input_megahertz: float, megahertz: float) -> PLL | None:
+    """The PLL of a kind that makes one clock of another; None if they are equal.
 
     Raises:
         SettingError: if it cannot be made.
     """
     if input_megahertz == megahertz:
         return None
+    if kind is None:
+        raise SettingError(
+            f"clock is {megahertz:g} MHz, but open tools make none on this board; expected {input_megahertz:g}, its own"
+        )
     best = _nearest(kind, input_megahertz, megahertz)
     if not _is_right(best, megahertz):
         about = range(max(1, round(megahertz) - _NEAR), round(megahertz) + _NEAR)
