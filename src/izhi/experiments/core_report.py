@@ -220,7 +220,9 @@ def _blocks(report: Report) -> Iterator[str | Table]:
     yield f"{note[0].upper()}{note[1:]}."
     yield Table(("resource", "used", "available", "share"), rows, right=(1, 2, 3))
     source = (
-        f"{' and '.join(report['tools'].values())}, routed" if is_routed else "yosys' synth_xilinx, before placement"
+        f"nextpnr ({list(report['tools'].values())[-1]}), routed"
+        if is_routed
+        else "yosys' synth_xilinx, before placement"
     )
     yield f"By {source}. ![shares](resources.png)"
     if "levels" in report:
