@@ -219,11 +219,9 @@ def _blocks(report: Report) -> Iterator[str | Table]:
     yield f"# The core on {report['board']}"
     yield f"{note[0].upper()}{note[1:]}."
     yield Table(("resource", "used", "available", "share"), rows, right=(1, 2, 3))
-    source = (
-        f"nextpnr ({list(report['tools'].values())[-1]}), routed"
-        if is_routed
-        else "yosys' synth_xilinx, before placement"
-    )
+    source = "yosys' synth_xilinx, before placement"
+    if is_routed:
+        source = next(f"nextpnr ({x}), routed" for name, x in report["tools"].items() if name.startswith("nextpnr"))
     yield f"By {source}. ![shares](resources.png)"
     if "levels" in report:
         yield (

@@ -98,8 +98,8 @@ class RunsPage:
         self.about.text = _about(shown, damaged, every=not chosen)
         self.spread.text = _spread(shown)
         curves = _curves([run for run in shown if run.metrics], every=not chosen)
-        # A legend of fewer runs would move the list under the pointer that chooses them.
-        curves.height = max(curves.height or 0, self.curves.children[0].height or 0) if chosen else curves.height
+        if chosen and (height := self.curves.children[0].height):  # else the list would move under the pointer
+            curves.height = max(curves.height or 0, height)
         self.curves.children = [curves]
 
 

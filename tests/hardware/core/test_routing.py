@@ -72,7 +72,7 @@ CONSTRAINT = {
     "ecp5": r'LOCATE COMP "(\w+)" SITE "(\w+)"', "gowin": r'IO_LOC "(\w+)" (\w+);',
     "gatemate": r'Net "(\w+)" Loc = "(\w+)"',
 }  # fmt: skip
-PLLS = {"ecp5": "EHXPLLL", "gowin": "rPLL"}
+PLLS = {"ecp5": "EHXPLLL", "gowin": "rPLL", "gatemate": "CC_PLL"}
 
 
 @pytest.mark.parametrize("name", SERIAL_BOARDS)
@@ -90,7 +90,7 @@ def test_every_pin_has_its_line_and_every_resource_its_cells(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ulx3s", "tangnano20k", "gatemate-a1-evb"])
+@pytest.mark.parametrize("name", SERIAL_BOARDS)
 def test_the_design_has_the_pins_and_a_pll_where_the_clock_is_another(name):
     board = SERIAL_BOARDS[name]
     family = FAMILIES[board.family]
@@ -99,7 +99,7 @@ def test_the_design_has_the_pins_and_a_pll_where_the_clock_is_another(name):
     top = re.search(r"module izhi \((.*?)\);", found["izhi.v"], re.S)[1]
     assert re.findall(r"(?:input|output) wire (\w+)", top) == [pin.port for pin in routing._pins(board)]
     assert found[family.constraints] == family.pins(board, routing._pins(board))
-    assert board.clock[1] == board.megahertz or PLLS[board.family] in found["izhi.v"]
+    assert (PLLS[board.family] in found["izhi.v"]) == (board.clock[1] != board.megahertz)
     assert found["izhi.v"].splitlines()[0].startswith("// untested")
     commands = found["build.sh"].splitlines()[3:]
     assert [line.split()[0] for line in commands] == [tool.name for tool in family.tools]
@@ -108,7 +108,7 @@ def test_the_design_has_the_pins_and_a_pll_where_the_clock_is_another(name):
 
 @pytest.mark.slow
 def test_an_ecp5_has_its_clock_and_its_pll():
-    found = routing.sources(SHAPE, SERIAL_BOARDS["ulx3s"], 75, 1_000_000)
+    found = routing.sources(SHAPE, SERIAL_BOARDS["ulx3s"], 100, 1_000_000)
     assert 'FREQUENCY PORT "clk" 25 MHZ;' in found["izhi.lpf"]
     for name, value in (("CLKI_DIV", 1), ("FEEDBK_PATH", '"CLKOP"')):
         assert re.search(rf"\.{name}\((32'd{value}|{value})\)", found["izhi.v"]), name
@@ -228,6 +228,6 @@ def test_the_tools_themselves_route_a_small_core(tmp_path, name):
     found = routing.build(tmp_path, board, board.megahertz, lambda line: None)
     assert found.reached >= board.megahertz
     assert all(used <= board.resources[kind] for kind, used in found.resources.items())
-    assert sum(found.resources.values()) > 500
+    assert 500 < max(found.resources.values()) < 10_000
     assert found.path
     assert (tmp_path / family.bitstream).stat().st_size > 10_000

@@ -6,6 +6,7 @@ from typing import Literal
 
 from izhi.experiments.settings.fields import Group, Mark, MaybeInfinite, Names, Range, Shares, setting
 from izhi.spec import ResetMode, SurrogateName
+from izhi.spec.neuron import NeuronOptions
 
 
 class NeuronSettings(Group):
@@ -29,7 +30,7 @@ class NeuronSettings(Group):
         None, "lowest and highest time constant of v, and of u, in steps (lif, adlif); default: one for all",
         Mark.SHAPES,
     )  # fmt: skip
-    beta: float = setting(0.95, "decay of the membrane potential per step (lif)", ge=0, le=1)
+    beta: float = setting(NeuronOptions.beta, "decay of the membrane potential per step (lif)", ge=0, le=1)
     reset: ResetMode | None = setting(None, "reset after a spike; default: by neuron")
     v_reset: float = setting(0.0, "membrane potential after a reset to a value (lif)", lt=1)
     q_decay: float = setting(0.9, "decay of the refractory state per step (reset smooth)", ge=0, le=1)

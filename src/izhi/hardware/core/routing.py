@@ -112,7 +112,8 @@ def build(folder: Path, board: SerialBoard, megahertz: int, report: Callable[[st
     """
     require_tools(board)
     family = FAMILIES[board.family]
-    (folder / family.bitstream).unlink(missing_ok=True)
+    for stale in (family.bitstream, "nextpnr.log"):
+        (folder / stale).unlink(missing_ok=True)
     commands = dict(zip(family.tools, family.commands(board, megahertz), strict=True))
 
     def run(tool: Tool, *words: str) -> str:

@@ -33,9 +33,7 @@ def of_wheel(module: str, function: str) -> list[str]:
         if not folder.exists():
             with tempfile.TemporaryDirectory(dir=folder.parent) as parent:
                 new = Path(parent) / "new"
-                done = _run_to_end(function, [*_call(module, function, new), "--version"], parent)
-                if not new.is_dir():  # else one that fails only knows no such option
-                    raise _failure(function, done)
+                output_of(function, [*_call(module, function, new), "--help"], parent)
                 with files.writing(folder):
                     new.rename(folder)
     return _call(module, function, folder)
@@ -52,23 +50,14 @@ def output_of(name: str, command: list[str], folder: str | Path) -> str:
     Raises:
         SimulatorError: if it fails, or is ended by a signal.
     """
-    done = _run_to_end(name, command, folder)
-    if done.returncode:
-        raise _failure(name, done)
-    return done.stdout or done.stderr
-
-
-def _run_to_end(name: str, command: list[str], folder: str | Path) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode < 0:
         raise SimulatorError(f"{name} was ended by {signal.Signals(-done.returncode).name}")
-    return done
-
-
-def _failure(name: str, done: subprocess.CompletedProcess[str]) -> SimulatorError:
-    lines = (done.stderr or done.stdout).strip().splitlines() or ["without a message"]
-    errors = [line for line in lines if line.startswith("ERROR: ")]
-    return SimulatorError(f"{name} fails: {(errors or lines)[-1].removeprefix('ERROR: ')}")
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["without a message"]
+        errors = [line for line in lines if line.startswith("ERROR: ")]
+        raise SimulatorError(f"{name} fails: {(errors or lines)[-1].removeprefix('ERROR: ')}")
+    return done.stdout or done.stderr
 
 
 def run(script: str, folder: str | Path) -> str:

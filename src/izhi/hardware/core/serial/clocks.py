@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
 from amaranth.hdl import ClockSignal, Const, Instance, Signal
@@ -13,8 +14,8 @@ from izhi.errors import SettingError
 
 #: The most that a clock may differ from the wanted one.
 _TOLERANCE = 1e-4
-#: How far away, in MHz, clocks are looked for that can be made.
-_NEAR = 20
+#: The fastest clock that is proposed in place of one that cannot be made.
+_MOST_MEGAHERTZ = 500
 
 
 @dataclass(frozen=True)
@@ -158,12 +159,11 @@ def pll(kind: type[PLL] | None, input_megahertz: float, megahertz: float) -> PLL
         )
     best = _nearest(kind, input_megahertz, megahertz)
     if not _is_right(best, megahertz):
-        about = range(max(1, round(megahertz) - _NEAR), round(megahertz) + _NEAR)
-        others = [x for x in about if _is_right(_nearest(kind, input_megahertz, x), x)]
-        near = sorted(sorted(others, key=lambda x: abs(x - megahertz))[:2])
+        others = sorted(range(1, _MOST_MEGAHERTZ + 1), key=lambda x: abs(x - megahertz))
+        near = sorted(islice((x for x in others if _is_right(_nearest(kind, input_megahertz, x), x)), 2))
         raise SettingError(
             f"clock is {megahertz:g} MHz, which the PLL cannot make of {input_megahertz:g} MHz; expected such as"
-            f" {' or '.join(map(str, near or [round(input_megahertz)]))}"
+            f" {' or '.join(map(str, near))}"
         )
     return best
 
