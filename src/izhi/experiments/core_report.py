@@ -205,7 +205,8 @@ def _write(report: Report, shape: CoreShape, folder: Path) -> None:
     title = f"{report['board']} ({report['part']})"
     plots.save(plots.resources(report["resources"], report["available"], title), folder / "resources.png")
     if "latency" in report:
-        lanes = f"{max(s.lanes for s in shape.layers)} lanes"
+        most = max(s.lanes for s in shape.layers)
+        lanes = f"{most} lane{'s' if most != 1 else ''}"
         latency = report["latency"]
         figure = plots.work(latency["events"], {lanes: latency["cycles"]}, f"the core in simulation, {lanes}")
         plots.save(figure, folder / "work.png")
