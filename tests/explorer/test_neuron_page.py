@@ -19,9 +19,9 @@ from tiers import slow_but
 BIOLOGICAL, NORMALISED, RESONATOR, LIF = "biological", "normalised", "resonator", "LIF"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def page() -> NeuronPage:
-    return NeuronPage()
+    return NeuronPage()  # for each test: one that another left set shows other spikes
 
 
 def lines(panel) -> tuple[str, str]:
@@ -98,7 +98,6 @@ def test_the_firing_pattern_of_the_name_of_the_resonator(page, tmp_path):
     panel.preset.value = "resonator"
     check(panel, tmp_path)
     assert "--pattern" in lines(panel)[1]
-    panel.preset.value = "RS"
 
 
 @pytest.mark.parametrize("order", slow_but(["fpga-ip"], ORDERS))
@@ -149,7 +148,6 @@ def test_the_duration_is_that_of_constant_currents(page):
         panel.preset.value = chosen
     page.duration.value = 500
     assert {len(c.traces.over_time.data["time"]) for c in page.panels.values()} == {500}
-    page.duration.value = 300
 
 
 def test_all_neurons_share_one_time_axis(page):
@@ -166,7 +164,6 @@ def test_all_neurons_share_one_time_axis(page):
     page.duration.value = 500
     page.panels[BIOLOGICAL].preset.value = "CH"  # whose current is constant as well
     assert axis.end == 500
-    page.panels[BIOLOGICAL].preset.value, page.duration.value = "RS", 300
 
 
 def test_rates_are_those_of_single_currents(page):
@@ -179,7 +176,6 @@ def test_rates_are_those_of_single_currents(page):
         assert len(times(panel)) == pytest.approx(expected / per * 990, abs=2)
         assert list(panel.curve.chosen.data["current"]) == [amplitude]
         assert np.all(rates[currents < 0] == 0)
-        page.duration.value = 300
 
 
 def test_each_step_has_a_point_in_the_phase_plane(page):
