@@ -7,7 +7,8 @@
 Each tree trains in a process of its own; in each turn both make one step, in random order, so that what
 else the machine does meets both alike. The ratio is the median over turns of this tree's time by the
 other's, with its quartiles; beside it is the same ratio of this tree to itself, in a third process: what
-differs between equals.
+differs between equals. Where the system puts a process's memory can make it some percent slower than its equal for
+as long as it lives: --starts K makes all three anew K times.
 """
 
 from __future__ import annotations
@@ -74,18 +75,21 @@ class Tree:
         self.process.communicate()
 
 
-def ratios(other: Path, contender: str, turns: int, threads: int, steps: int, layers: int) -> str:
+def ratios(other: Path, contender: str, options: argparse.Namespace) -> str:
     """A row of the table: milliseconds of both trees, and both ratios."""
-    trees = [Tree(folder, contender, threads, steps, layers) for folder in (other, HERE, HERE)]
     order = random.Random(0)
     times: list[list[float]] = [[], [], []]
-    for turn in range(-3, turns):
-        for k in order.sample(range(3), 3):
-            seconds = trees[k].seconds()
-            if turn >= 0:
-                times[k].append(seconds)
-    for tree in trees:
-        tree.end()
+    for _ in range(options.starts):
+        trees = [
+            Tree(folder, contender, options.threads, options.steps, options.layers) for folder in (other, HERE, HERE)
+        ]
+        for turn in range(-3, options.turns):
+            for k in order.sample(range(3), 3):
+                seconds = trees[k].seconds()
+                if turn >= 0:
+                    times[k].append(seconds)
+        for tree in trees:
+            tree.end()
     before, after, again = times
     columns = [contender, f"{1e3 * statistics.median(before):.1f}", f"{1e3 * statistics.median(after):.1f}"]
     for a, b in ((after, before), (after, again)):
@@ -98,7 +102,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("other", type=Path, help="the folder of the other tree")
     parser.add_argument("--contenders", help="names, separated by semicolons")
-    parser.add_argument("--turns", type=int, default=30)
+    parser.add_argument("--turns", type=int, default=30, help="after each start")
+    parser.add_argument("--starts", type=int, default=1, help="how often the processes are made anew")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--steps", type=int, default=25, help="time steps T of a sample")
     parser.add_argument("--layers", type=int, default=1, help="hidden layers")
@@ -107,14 +112,14 @@ def main() -> None:
         parser.error(f"{options.other}: no folder with src/izhi; make one with git worktree add")
     if options.turns < 2:
         parser.error(f"--turns {options.turns}: at least 2 are needed for quartiles")
-    if options.layers < 1:
-        parser.error(f"--layers {options.layers}: at least 1 is needed")
+    for name in ("layers", "starts"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name} {getattr(options, name)}: at least 1 is needed")
     from izhi.experiments.benchmark.ours import OURS
 
     print("| contender | other (ms) | this (ms) | this / other | this / itself |\n|---|---:|---:|---:|---:|")
     for name in options.contenders.split(";") if options.contenders else OURS:
-        work = options.turns, options.threads, options.steps, options.layers
-        print(ratios(options.other.resolve(), name, *work), flush=True)
+        print(ratios(options.other.resolve(), name, options), flush=True)
 
 
 if __name__ == "__main__":

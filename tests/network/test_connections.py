@@ -218,5 +218,5 @@ def test_a_conductance_by_default_is_that_of_a_neuron_at_rest_at_65_millivolts()
     synapse = ConductanceSynapse()
     assert (synapse.reversal, synapse.implicit, synapse.inhibitory) == ((-85.0, -65.0, 0.0), 1.0, None)
     assert synapse.spec.tau == pytest.approx(10)
-    current, conductance = synapse.weigh(lambda weight: weight, torch.tensor([1.0, -1.0]))
+    current, conductance = synapse.weights(torch.tensor([1.0, -1.0]))
     assert torch.allclose(current + conductance * 65.0, torch.tensor([8.0, -8.0]))  # at rest that of weights

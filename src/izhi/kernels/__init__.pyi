@@ -20,6 +20,7 @@ from .packed import (
 from .pooling import pool as pool
 from .products import (
     AnyInput as AnyInput,
+    SpikeProduct as SpikeProduct,
     WeightedSpikes as WeightedSpikes,
     note_convolution as note_convolution,
     product as product,

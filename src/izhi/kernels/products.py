@@ -189,6 +189,23 @@ def weight_gradient(spikes: Tensor, g: Tensor) -> Tensor:
     return g.flatten(0, 1).t() @ spikes.flatten(0, 1)
 
 
+class SpikeProduct:
+    """Spikes (T, B, I), times weights (O, I) of one shape, for which they are counted but once; see ``product``."""
+
+    def __init__(self, spikes: Spikes) -> None:
+        self._spikes = spikes
+        self._counted: CountedSpikes | None = None
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        spikes = self._spikes
+        if isinstance(spikes, Tensor) and is_traced() and not is_recording():
+            return nn.functional.linear(spikes, weight)  # of which compilers take operations of torch alone
+        if self._counted is None:
+            self._counted = _counted(spikes, weight)
+        decide(CallDescription(self._counted.call))
+        return _multiplied(self._counted, spikes, weight)
+
+
 def product(spikes: Spikes, weight: Tensor) -> Tensor:
     """Spikes (T, B, I) times weight (O, I) → currents (T, B, O).
 
@@ -198,11 +215,7 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
     Raises:
         ShapeError: for spikes of another width.
     """
-    if isinstance(spikes, Tensor) and is_traced() and not is_recording():
-        return nn.functional.linear(spikes, weight)  # of which compilers take operations of torch alone
-    counted = _counted(spikes, weight)
-    decide(CallDescription(counted.call))
-    return _multiplied(counted, spikes, weight)
+    return SpikeProduct(spikes)(weight)
 
 
 def _counted(spikes: Spikes, weight: Tensor) -> CountedSpikes:

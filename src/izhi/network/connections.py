@@ -17,7 +17,17 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from izhi.errors import SettingError, ShapeError
-from izhi.kernels import Spikes, Synapse, SynapticInput, WeightedSpikes, is_repeated, note_convolution, once, product
+from izhi.kernels import (
+    SpikeProduct,
+    Spikes,
+    Synapse,
+    SynapticInput,
+    WeightedSpikes,
+    is_repeated,
+    note_convolution,
+    once,
+    product,
+)
 from izhi.network.delays import AxonalDelay, Delay, Product, SynapticDelay
 from izhi.network.synapses import ConductanceSynapse, ExponentialSynapse, currents, exponential_filter
 from izhi.spec import CONNECTIONS as _NAMED, ConnectionSpec, ConvolutionSpec, LinearSpec
@@ -195,19 +205,25 @@ class Connection(nn.Module):
 
     def forward(self, spikes: Spikes, delay: Delay | None = None) -> SynapticInput:
         """The input that spikes (T, B, *features), or the result of a delay, deliver to the neurons."""
-        product: Product[Tensor] = self.product if delay is None else partial(delay.weigh, product=self.product)
+        weights = (self.weight,) if self.synapse is None else self.synapse.weights(self.weight)
         if delay is None:
             self.check(spikes)
-        weighted = partial(product, spikes)
-        if self.synapse is None:
-            return self.drive(weighted(self.weight))
-        current, conductance = self.synapse.weigh(weighted, self.weight)
-        return self.drive(current, conductance)
+            product = self._product_of(spikes)
+        else:
+            product = partial(delay.weigh, spikes, product=self.product)
+        return self.drive(*map(product, weights))
+
+    def _product_of(self, spikes: Spikes) -> Callable[[Tensor], Tensor]:
+        """``product`` of these spikes."""
+        is_counted = self._kind.convolve is None and not is_repeated(spikes)
+        return SpikeProduct(spikes) if is_counted else partial(self.product, spikes)
 
     def weigh(self, spikes: Spikes, delay: Delay | None = None) -> SynapticInput | WeightedSpikes:
         """The same; spikes and weights where a kernel may compute their product together with the neurons."""
         synapse = self.synapse
-        is_current = synapse is None or (type(synapse).weigh is ExponentialSynapse.weigh and not synapse.filters_bias)
+        is_current = synapse is None or (
+            type(synapse).weights is ExponentialSynapse.weights and not synapse.filters_bias
+        )
         if self._kind.convolve is not None or self.feedback is not None or is_repeated(spikes) or not is_current:
             return cast(SynapticInput, self(spikes, delay))
         if delay is None:

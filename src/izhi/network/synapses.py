@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -151,14 +150,9 @@ class ExponentialSynapse(nn.Module):
         """The dynamics that the neuron integrates."""
         return Synapse(self.decay)
 
-    def weigh(self, product: Callable[[Tensor], Tensor], weight: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The current of spikes, and their conductance if they have one.
-
-        Args:
-            product: spikes times such weights.
-            weight: of the connection.
-        """
-        return product(weight), None
+    def weights(self, weight: Tensor) -> tuple[Tensor, ...]:
+        """The weights of a connection whose products with spikes are the current, and the conductance if it has one."""
+        return (weight,)
 
     def extra_repr(self) -> str:
         tau = 1 / (1 - self.decay.detach())
@@ -221,13 +215,13 @@ class ConductanceSynapse(ExponentialSynapse):
             weight = torch.where(excites.view(across), weight.abs(), -weight.abs())
         return self.strength * weight
 
-    def weigh(self, product: Callable[[Tensor], Tensor], weight: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The current at v = 0, and the conductance."""
+    def weights(self, weight: Tensor) -> tuple[Tensor, ...]:
+        """Those of the current at v = 0, and of the conductance."""
         low, rest, high = self.reversal
         signed = self.signed(weight)
         excitatory = signed.clamp(min=0) / (high - rest)
         inhibitory = (-signed).clamp(min=0) / (rest - low)
-        return product(excitatory * high + inhibitory * low), product(excitatory + inhibitory)
+        return excitatory * high + inhibitory * low, excitatory + inhibitory
 
 
 def currents(drive: SynapticInput, trace: Tensor | None) -> tuple[Tensor, Tensor | None]:
