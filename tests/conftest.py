@@ -48,6 +48,14 @@ def pytest_configure(config: pytest.Config) -> None:
         subprocess.Popen([sys.executable, "-c", code], **quiet)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Those of minutes come first: one that begins last would keep a core idle.
+    def minutes(item: pytest.Item) -> float:
+        return max((mark.kwargs.get("minutes", 0) for mark in item.iter_markers("slow")), default=0)
+
+    items.sort(key=minutes, reverse=True)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Any:
     # Triton's interpreter would take twice as long.

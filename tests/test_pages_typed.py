@@ -11,7 +11,7 @@ from test_documents import typed
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=3)
 def test_from_a_sensor_to_an_fpga(tmp_path, monkeypatch, capsys):
     page = (DOCS / "sensor-to-fpga.md").read_text()
     monkeypatch.chdir(tmp_path)

@@ -170,7 +170,7 @@ def site(tmp_path_factory):
     return shared / "site"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_the_site_is_built_without_a_warning(site):
     for page in ("index", "docs/index", "docs/reference/commands", "docs/reference/api/izhi", "notebooks/one_neuron"):
         assert (site / f"{page}.html").stat().st_size > 100

@@ -167,7 +167,7 @@ def test_every_setting_has_values():
     assert all(values(name) for name in NAMES)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=3)
 def test_all_pairs(monkeypatch):
     """Each pair of settings, and eight others: they run, or one of them is refused."""
     monkeypatch.setattr(build.training, "make_fabric", cache(build.training.make_fabric))

@@ -19,6 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from izhi import LIF, Izhikevich, preset
 from izhi.kernels.plan import KEEP_EVERY, Call, Constants, LayerCall, Plan, step_form
+from tiers import long_but
 
 if not importlib.util.find_spec("triton"):
     pytest.skip("Triton is not installed", allow_module_level=True)
@@ -77,7 +78,7 @@ def test_neurons_compile(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", long_but(["sm_75", "gfx942"], TARGETS))
 def test_each_kernel_of_a_layer_compiles(target: str, tmp_path: Path) -> None:
     rows = compiled(target, "few", tmp_path)
     kernels = {"recurrence.forward", "recurrence.backward", "weighted.forward"}
@@ -86,7 +87,7 @@ def test_each_kernel_of_a_layer_compiles(target: str, tmp_path: Path) -> None:
         check(row)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=1)
 @pytest.mark.parametrize(("cases", "target"), MANY)
 def test_every_launch_compiles(cases: str, target: str, tmp_path: Path) -> None:
     rows = compiled(target, cases, tmp_path)

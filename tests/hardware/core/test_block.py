@@ -13,7 +13,7 @@ pytest.importorskip("cocotbext.axi", reason="cocotbext-axi is not installed")
 from izhi.hardware.core.bundle import emit
 from izhi.hardware.core.compile import cpp_compiler
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=1)
 
 HERE = Path(__file__).parent
 

@@ -3,12 +3,14 @@
 import ctypes
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
 
+from izhi import files
 from izhi.errors import IzhiError, SimulatorError
 from izhi.hardware import fixed
 from izhi.hardware.artifact import IntegerArtifact
@@ -18,7 +20,7 @@ from izhi.hardware.core.protocol import Control, Opcode, Register
 from izhi.hardware.devices.core import CoreDevice
 from networks import random_network, random_spikes
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=2)
 
 STEPS = 6
 #: Cycles after which a mutant is said to stand still.
@@ -64,7 +66,8 @@ def mutants(request, tmp_path_factory, optimized_cores):
     driver = driver.replace("s->is_settled &= settles(s);", "for (int k = 0; k < 9 && !settles(s); k++);")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compile.yosys, "run", run)
-        patch.setattr(compile.files, "cache_folder", lambda: folder)
+        # Not of yosys, which would compile itself there.
+        patch.setattr(compile, "files", SimpleNamespace(**vars(files) | {"cache_folder": lambda: folder}))
         library = compile.compiled("mutants", lambda: AxiCore(SHAPE, shows_states=True), driver)
     return library, {int(line.split()[4]): line for line in found}
 

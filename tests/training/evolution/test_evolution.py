@@ -11,7 +11,7 @@ from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import experiment
 from izhi.training import checkpoint
 from izhi.training.evolution import SEARCHES, Genome, Population, Search
-from tiers import slow_but
+from tiers import long_but, slow_but
 
 IRIS = {
     "dataset": "iris", "encoding": "constant", "steps": 30, "readout": "spikes", "hidden": "8",
@@ -146,7 +146,7 @@ def test_weights_neurons_or_both_are_searched():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("name", long_but(["snes"], SEARCHES))
 def test_evolution_learns_iris(tmp_path, name):
     step = 1.0 if name == "ga" else 0.3
     found = run(tmp_path, optimizer=name, members=32, epochs=150, population=3, step_size=step)
