@@ -7,6 +7,7 @@ import torch
 
 from izhi import LIF, IzhiError, Izhikevich
 from izhi.kernels import Memory
+from izhi.kernels.cpu import bits
 from izhi.kernels.reference import apply_synapse
 from izhi.network.connections import (
     CONNECTIONS,
@@ -220,3 +221,16 @@ def test_a_conductance_by_default_is_that_of_a_neuron_at_rest_at_65_millivolts()
     assert synapse.spec.tau == pytest.approx(10)
     current, conductance = synapse.weights(torch.tensor([1.0, -1.0]))
     assert torch.allclose(current + conductance * 65.0, torch.tensor([8.0, -8.0]))  # at rest that of weights
+
+
+def test_a_conductance_counts_its_spikes_once(monkeypatch):
+    counts, pack = [], bits.packed
+    monkeypatch.setattr(bits, "packed", lambda x: counts.append(x) or pack(x))
+    layer = Linear(64, 8, synapse=ConductanceSynapse())
+    spikes = (torch.rand(32, 100, 64) < 0.1).float().requires_grad_()
+    drive = layer(spikes)
+    assert len(counts) == 1
+    signed = 8.0 * layer.weight
+    excitatory, inhibitory = signed.clamp(min=0) / 65, (-signed).clamp(min=0) / 20
+    torch.testing.assert_close(drive.conductance, spikes @ (excitatory + inhibitory).T)
+    torch.testing.assert_close(drive.current, spikes @ (-85 * inhibitory).T)
