@@ -472,11 +472,12 @@ def test_turns_needs_another_tree(tmp_path):
 
 
 @pytest.mark.usefixtures("forked_processes")
-def test_turns_needs_a_hidden_layer():
-    command = [sys.executable, SCRIPTS / "turns.py", SCRIPTS.parent, "--layers", "0"]
+@pytest.mark.parametrize("option", ["--layers", "--starts"])
+def test_turns_needs_a_hidden_layer_and_a_start(option):
+    command = [sys.executable, SCRIPTS / "turns.py", SCRIPTS.parent, option, "0"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == "turns.py: error: --layers 0: at least 1 is needed"
+    assert done.stderr.splitlines()[-1] == f"turns.py: error: {option} 0: at least 1 is needed"
 
 
 @pytest.mark.slow

@@ -26,7 +26,6 @@ from izhi.kernels import (
     is_repeated,
     note_convolution,
     once,
-    product,
 )
 from izhi.network.delays import AxonalDelay, Delay, Product, SynapticDelay
 from izhi.network.synapses import ConductanceSynapse, ExponentialSynapse, currents, exponential_filter
@@ -194,11 +193,17 @@ class Connection(nn.Module):
 
     def product(self, spikes: Spikes, weight: Tensor) -> Tensor:
         """Spikes (T, B, *features) times such weights: (T, B, *features of the next layer)."""
+        return self._product_of(spikes)(weight)
+
+    def _product_of(self, spikes: Spikes) -> Callable[[Tensor], Tensor]:
+        """``product`` of these spikes, which are counted once for several weights."""
         if is_repeated(spikes):
-            return once(partial(self.product, weight=weight), spikes)
-        if self._kind.convolve is None:
-            return product(spikes, weight)
+            return lambda weight: once(partial(self.product, weight=weight), spikes)
+        return SpikeProduct(spikes) if self._kind.convolve is None else partial(self._convolve, spikes)
+
+    def _convolve(self, spikes: Spikes, weight: Tensor) -> Tensor:
         x, own = spikes if isinstance(spikes, Tensor) else spikes.dense(), self.input
+        assert self._kind.convolve is not None
         note_convolution(self.inputs, len(weight))
         out = self._kind.convolve(x.flatten(0, 1), weight, None, own.stride, own.padding, own.dilation, own.groups)
         return out.view(*x.shape[:2], *out.shape[1:])
@@ -212,11 +217,6 @@ class Connection(nn.Module):
         else:
             product = partial(delay.weigh, spikes, product=self.product)
         return self.drive(*map(product, weights))
-
-    def _product_of(self, spikes: Spikes) -> Callable[[Tensor], Tensor]:
-        """``product`` of these spikes."""
-        is_counted = self._kind.convolve is None and not is_repeated(spikes)
-        return SpikeProduct(spikes) if is_counted else partial(self.product, spikes)
 
     def weigh(self, spikes: Spikes, delay: Delay | None = None) -> SynapticInput | WeightedSpikes:
         """The same; spikes and weights where a kernel may compute their product together with the neurons."""
