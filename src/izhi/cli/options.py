@@ -279,7 +279,7 @@ def rtl(command: Command) -> None:
     from izhi.hardware.core.serial.frames import BAUD
 
     command.option("artifact", "FILE", "artifact (.izhi)")
-    about = "ultra96v2, pynq-z2 or zcu104 (Vivado); ulx3s, tangnano20k or others (open tools; docs/boards.md)"
+    about = "ultra96v2, pynq-z2, zcu104 (Vivado); ulx3s, tangnano20k … (open tools); soc (Wishbone); docs/boards.md"
     command.option("--board", "NAME", about, default="ultra96v2")
     about = "inputs, neurons of each layer and readout classes of a larger core [the artifact's]"
     command.option("--sizes", "LIST", about, "core")

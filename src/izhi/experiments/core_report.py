@@ -16,9 +16,9 @@ from izhi.errors import SettingError
 from izhi.experiments import plots
 from izhi.experiments.tables import Table, markdown, write_report
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.core import bundle, energy, routing
+from izhi.hardware.core import bundle, energy, routing, soc
 from izhi.hardware.core.activity import activity
-from izhi.hardware.core.boards import UNTESTED, SerialBoard, board, checked_clock, vivado_script
+from izhi.hardware.core.boards import UNTESTED, OwnSystem, SerialBoard, board, checked_clock, vivado_script
 from izhi.hardware.core.fit import fitted
 from izhi.hardware.core.protocol import ABORTED, Control, Error, Opcode, Register, Status
 from izhi.hardware.core.serial.frames import BAUD
@@ -141,6 +141,7 @@ def build(
         report |= _measure(artifact, shape, spikes, progress, simulated, shows_activity)
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
+        (folder / file).parent.mkdir(exist_ok=True)
         files.write_bytes(folder / file, text.encode())
     if isinstance(target, SerialBoard):
         report |= {"note": routing.UNTESTED, **asdict(routing.build(folder, target, clock, progress))}
@@ -155,7 +156,7 @@ def _describe(
     """The text files of a core by their names, and what is known of it before it runs."""
     target = board(name)
     progress("Verilog")
-    texts = {**bundle.sources(artifact, shape), "registers.md": register_map(shape)}
+    texts = {**bundle.common(shape), "registers.md": register_map(shape)}
     report: Report = {
         "board": name, "part": target.part, "available": dict(target.resources),
         "lanes": [s.lanes for s in shape.layers], "units": [s.units for s in shape.layers],
@@ -164,6 +165,9 @@ def _describe(
     if isinstance(target, SerialBoard):
         routing.require_tools(target)
         return {**texts, **routing.sources(shape, target, clock, baud)}, report
+    texts |= bundle.sources(artifact, shape)
+    if isinstance(target, OwnSystem):
+        return {**texts, **soc.sources(artifact, shape)}, {**report, "note": UNTESTED, "resources": {}}
     progress("synthesis, about a minute")
     used, deepest = bundle.resources(shape, target.family)
     script = vivado_script(name, clock)
@@ -203,7 +207,8 @@ def _write(report: Report, shape: CoreShape, folder: Path) -> None:
     files.write_bytes(folder / "report.json", (json.dumps(report, indent=2) + "\n").encode())
     write_report(folder / "report.md", *_blocks(report))
     title = f"{report['board']} ({report['part']})"
-    plots.save(plots.resources(report["resources"], report["available"], title), folder / "resources.png")
+    if report["resources"]:
+        plots.save(plots.resources(report["resources"], report["available"], title), folder / "resources.png")
     if "latency" in report:
         most = max(s.lanes for s in shape.layers)
         lanes = f"{most} lane{'s' if most != 1 else ''}"
@@ -214,14 +219,27 @@ def _write(report: Report, shape: CoreShape, folder: Path) -> None:
 
 def _blocks(report: Report) -> Iterator[str | Table]:
     """The blocks of report.md."""
-    pairs = [(name, used, report["available"][name]) for name, used in report["resources"].items()]
-    rows = [(name, f"{used:,g}", f"{there:,}", f"{used / there:.1%}") for name, used, there in pairs]
-    note, is_routed = report["note"], "reached" in report
+    note = report["note"]
     yield f"# The core on {report['board']}"
     yield f"{note[0].upper()}{note[1:]}."
+    for name, section in (
+        ("resources", _resources),
+        ("reached", _routed),
+        ("latency", _latency),
+        ("operations", _energy),
+        ("activity", _activity),
+    ):
+        if report.get(name):
+            yield from section(report)
+
+
+def _resources(report: Report) -> Iterator[str | Table]:
+    """What the core uses of the device."""
+    pairs = [(name, used, report["available"][name]) for name, used in report["resources"].items()]
+    rows = [(name, f"{used:,g}", f"{there:,}", f"{used / there:.1%}") for name, used, there in pairs]
     yield Table(("resource", "used", "available", "share"), rows, right=(1, 2, 3))
     source = "yosys' synth_xilinx, before placement"
-    if is_routed:
+    if "reached" in report:
         source = next(f"nextpnr ({x}), routed" for name, x in report["tools"].items() if name.startswith("nextpnr"))
     yield f"By {source}. ![shares](resources.png)"
     if "levels" in report:
@@ -229,14 +247,6 @@ def _blocks(report: Report) -> Iterator[str | Table]:
             f"Levels of logic between registers: {report['levels']} at most; a chain of carries counts as one, and"
             " multiplexers behind look-up tables count."
         )
-    for name, section in (
-        ("reached", _routed),
-        ("latency", _latency),
-        ("operations", _energy),
-        ("activity", _activity),
-    ):
-        if name in report:
-            yield from section(report)
 
 
 def _routed(report: Report) -> Iterator[str | Table]:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from izhi.experiments.core_report import register_map
 from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import description, packets, shape_of
+from izhi.hardware.core.axi import AxiCore
 from izhi.hardware.core.boards import BOARDS, checked_clock, vivado_script
 from izhi.hardware.core.bundle import header
 from izhi.hardware.core.protocol import IDENTITY, Control, Error, Opcode, Register, Status
@@ -170,6 +172,15 @@ def test_the_vivado_script_sets_board_and_clock(tmp_path, name, external, has_bo
     assert [value for key, value in settings.items() if "FREQMHZ" in key] == ["150"]
 
 
+def test_the_page_of_boards_names_every_port():
+    shape = shape_of(random_network(1), STEPS, lanes=4, units=2)
+    text = (Path(__file__).parents[3] / "docs" / "boards.md").read_text()
+    rows = re.findall(r"^\| (`[\w`, ]+`) \| (\d+) \|", text[text.index("**Ports of the module") :], re.M)
+    documented = {port: int(bits) for ports, bits in rows for port in re.findall(r"\w+", ports)}
+    core = AxiCore(shape)
+    assert documented == {name: len(getattr(core, name)) for name in core.signature.members}
+
+
 def test_clocks_that_no_board_has_are_refused():
     assert checked_clock("zcu104", None) == 100
     for clock in (0, -1, 501):
@@ -249,6 +260,7 @@ def test_izhi_rtl(tmp_path, capsys):
     assert 3 <= found["levels"] <= 20
     verilog = (out / "izhi.v").read_text()
     assert "module izhi (" in verilog
+    assert "\\" not in verilog  # names that a person types
     assert "untested" in verilog.splitlines()[0]
     assert found["megahertz"] == 100
     assert {"izhi.h", "izhi_tb.v", "izhi_tb_in.hex", "izhi_tb_out.hex"} <= {file.name for file in out.iterdir()}

@@ -1,5 +1,6 @@
 """Tools of wheels, which compile themselves on their first call."""
 
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -78,3 +79,13 @@ def test_a_failure_is_told_by_its_last_line(tmp_path):
     failing = [sys.executable, "-c", "import sys; print('first'); print('ERROR: no room'); sys.exit(1)"]
     with pytest.raises(SimulatorError, match=r"^tool fails: no room$"):
         yosys.output_of("tool", failing, tmp_path)
+
+
+def test_names_in_verilog_are_plain_and_differ():
+    old = ["a.b", "a$b", "$1", "1", "$", "end", "a[0]", "a_b"]
+    text = "begin a_b <= end a_b_1; " + "".join(f"wire \\{name} ;" for name in old)
+    new = re.findall(r"wire (\S+) ;", yosys.with_plain_names(text))
+    assert len(set(new)) == len(old)
+    assert not {"a_b", "a_b_1", "end"} & set(new)
+    assert all(re.fullmatch(r"[a-z]\w*", name) for name in new)
+    assert yosys.with_plain_names(r"\a.b [3] = \a.b [0];") == "a_b [3] = a_b [0];"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -142,25 +142,43 @@ SERIAL_BOARDS = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class OwnSystem:
+    """A system on chip of one's own, on any device, which has the core on its Wishbone bus.
+
+    Attributes:
+        part: of any maker.
+        resources: unknown.
+        megahertz: for times.
+    """
+
+    part: str = "any device"
+    resources: Mapping[str, int] = field(default_factory=dict)
+    megahertz: int = 100
+
+
+#: By the name for ``izhi rtl --board``.
+OWN_SYSTEMS = {"soc": OwnSystem()}
+
+
 def filled(template: str, **values: object) -> str:
-    """The text of a file beside this module, in which @@{NAME} stands for a value."""
-    text = Path(__file__).with_name(template).read_text(encoding="utf-8")
+    """The text of a file in this folder, in which @@{NAME} stands for a value."""
+    text = (Path(__file__).parent / template).read_text(encoding="utf-8")
     for name, value in values.items():
         text = text.replace(f"@@{{{name}}}", str(value))
     return text
 
 
-def board(name: str) -> Board | SerialBoard:
-    """A board by name, with a processor or without.
+def board(name: str) -> Board | SerialBoard | OwnSystem:
+    """A board by name, with a processor or without, or ``soc``.
 
     Raises:
         SettingError: for an unknown one.
     """
-    if name in SERIAL_BOARDS:
-        return SERIAL_BOARDS[name]
-    if name not in BOARDS:
-        raise unknown("board", name, (*BOARDS, *SERIAL_BOARDS))
-    return BOARDS[name]
+    every: dict[str, Board | SerialBoard | OwnSystem] = {**BOARDS, **SERIAL_BOARDS, **OWN_SYSTEMS}
+    if name not in every:
+        raise unknown("board", name, every)
+    return every[name]
 
 
 def checked_clock(name: str, megahertz: int | None) -> int:

@@ -21,11 +21,13 @@ from izhi.hardware.core.boards import UNTESTED, filled
 from izhi.hardware.core.compile import library
 from izhi.hardware.core.description import to_json
 from izhi.hardware.core.fit import fitted
+from izhi.hardware.core.packets import Words
 from izhi.hardware.core.protocol import ABORTED, IDENTITY, VERSION, Control, Error, Opcode, Register, Status
-from izhi.hardware.core.shape import CoreShape, ceil_div, fingerprint
+from izhi.hardware.core.shape import PAIR_BITS, CoreShape, ceil_div, fingerprint
 from izhi.hardware.core.simulated import SimulatedCore
 from izhi.hardware.devices.core import CoreDevice
 from izhi.hardware.fixed import run
+from izhi.hardware.fixed.arithmetic import Integers
 
 #: From Amaranth's netlist to plain Verilog, of which no simulator warns. A multiplexer of many inputs would become a
 #: function, whose name Icarus Verilog refuses; operands get the width of their result; a net that several cells drive
@@ -106,20 +108,20 @@ def latency(
     return Latency(loading, cycles, spikes.sum((0, 2)).tolist())
 
 
+def common(shape: CoreShape) -> dict[str, str]:
+    """Files that describe a core to drivers in C and Python, by name."""
+    return {"izhi.h": header(shape), "core.json": to_json(shape)}
+
+
 def sources(artifact: IntegerArtifact, shape: CoreShape) -> dict[str, str]:
-    """Files of a core for Vivado, simulators of Verilog and drivers, by name."""
-    return {
-        "izhi.v": f"// {UNTESTED}.\n" + emit(shape),
-        "izhi.h": header(shape),
-        "core.json": to_json(shape),
-        **bench(artifact, shape),
-    }
+    """Files of a core as a block for AXI, for synthesis and simulators of Verilog, by name."""
+    return {"izhi.v": f"// {UNTESTED}.\n" + emit(shape), **bench(artifact, shape)}
 
 
 def emit(shape: CoreShape) -> str:
     """Verilog of a core; the module ``izhi`` is the block of AXI."""
     core = AxiCore(shape)
-    inner = yosys.convert(core, "izhi_core", _PASSES, "write_verilog -norename -noattr {file}")
+    inner = yosys.verilog(core, "izhi_core", _PASSES, "-noattr")
     ports, wires = [], []
     for name, member in core.signature.members.items():
         width = len(cast(Any, getattr(core, name)))
@@ -178,7 +180,8 @@ def header(shape: CoreShape) -> str:
         *((f"{prefix}_{member.name}", member.value, member.about) for kind, prefix in kinds for member in kind),
         ("OP_SHIFT", 28, "of the opcode in a word"), ("INPUTS", shape.layers[0].inputs, ""),
         ("LAYERS", len(shape.layers), ""), ("SCORES", shape.scores, ""), ("MOST_STEPS", shape.steps, ""),
-        ("MEMORIES", len(shape.memories), ""),
+        ("MEMORIES", len(shape.memories), ""), ("SPIKES", shape.layers[0].spikes, "of the input in a word, at most"),
+        ("PAIR_SHIFT", PAIR_BITS, "of the second spike in such a word"),
     ]  # fmt: skip
     for number, (about, bits, words) in enumerate(shape.memories):
         rows += [(f"MEMORY_{number}_BITS", bits, about), (f"MEMORY_{number}_WORDS", words, "")]
@@ -189,28 +192,36 @@ def header(shape: CoreShape) -> str:
 
 
 def bench(artifact: IntegerArtifact, shape: CoreShape) -> dict[str, str]:
-    """The test bench and its words, by the names of the files: izhi_tb.v, izhi_tb_in.hex, izhi_tb_out.hex.
+    """Test benches in Verilog and for cocotb, and their words, by the names of the files.
 
-    It ends with PASS, or with FAIL and the differences.
-
-    Args:
-        artifact: whose test vectors run; random samples if it has none.
-        shape: of the core, which may be larger than the network.
+    That in Verilog ends with PASS, or with FAIL and the differences. Samples are those of ``traffic``.
     """
-    network = fitted(shape, artifact.network, artifact.steps)
-    spikes = _samples(artifact, shape)
-    sent = [packets.write(number, words) for number, words in enumerate(packets.memories(shape, network))]
-    sent.append(packets.inferences(spikes, shape.layers[0].spikes))
-    scores = run(network, spikes).scores.astype(np.int32).reshape(-1).view(np.uint32)
+    written, spikes, scores = traffic(artifact, shape)
+    sent = [*written, packets.inferences(spikes, shape.layers[0].spikes)]
     words = [f"{word | (k == len(packet) - 1) << 32:09x}" for packet in sent for k, word in enumerate(packet.tolist())]
-    answers = [f"{word:08x}" for word in scores.tolist()]
+    answers = [f"{word:08x}" for word in scores.astype(np.int32).reshape(-1).view(np.uint32).tolist()]
     return {
         "izhi_tb.v": filled(
             "izhi_tb.v", words=len(words), answers=len(answers), last_word=len(words) - 1, last_answer=len(answers) - 1
         ),
         "izhi_tb_in.hex": "\n".join(words) + "\n",
         "izhi_tb_out.hex": "\n".join(answers) + "\n",
+        "izhi_cocotb.py": filled("system/izhi_cocotb.py"),
     }
+
+
+def traffic(artifact: IntegerArtifact, shape: CoreShape) -> tuple[list[Words], NDArray[np.integer], Integers]:
+    """What a test of a core sends and expects: packets that fill its memories, spikes (T, samples, inputs) and their
+    scores (samples, classes).
+
+    Args:
+        artifact: whose first test vectors are the samples; random ones if it has none.
+        shape: of the core, which may be larger than the network.
+    """
+    network = fitted(shape, artifact.network, artifact.steps)
+    spikes = _samples(artifact, shape)
+    written = [packets.write(number, words) for number, words in enumerate(packets.memories(shape, network))]
+    return written, spikes, run(network, spikes).scores
 
 
 def _samples(artifact: IntegerArtifact, shape: CoreShape) -> NDArray[np.integer]:

@@ -61,7 +61,7 @@ def sources(shape: CoreShape, board: SerialBoard, megahertz: int, baud: int) -> 
     """
     family = FAMILIES[board.family]
     top = Top(shape, divisor(megahertz, baud), pll(family.pll, board.clock[1], float(megahertz)))
-    inner = yosys.convert(top, "izhi_top", _PASSES, "write_verilog -norename {file}", family.device)
+    inner = yosys.verilog(top, "izhi_top", _PASSES, device=family.device)
     outer = filled(
         "izhi_serial.v", invert="~" if board.light[1] else "",
         high="".join(f",\n    output wire high_{k}" for k in range(len(board.high))),
