@@ -25,6 +25,7 @@ from izhi.hardware.core import (
     memories,
     packets,
     shape_of,
+    simulated,
     yosys,
 )
 from izhi.hardware.core.compile import library
@@ -410,6 +411,18 @@ def test_a_core_that_does_not_come_to_an_end_is_an_error():
     device.block.patience = 500
     with pytest.raises(SimulatorError, match="took 1 of 1 words and sent 0 of 1 packets, 0 words, and then"):
         device.block.stream(np.array([Opcode.STEP << 28], np.uint32), np.zeros(1, bool), 1, 9)
+
+
+def test_a_long_time_step_is_no_standstill(monkeypatch):
+    """A core with delays takes no word while the spikes of a step are added."""
+    network, options, most = CORES["delays of counts"]
+    network = random_network(1, **network)
+    shape = shape_of(network, STEPS, largest_input=most, **options)
+    spikes = np.full((STEPS, 1, 12), most, np.uint8)
+    with pytest.raises(SimulatorError, match="and then nothing for 100 cycles"):
+        loaded(network, shape, patience=100).run(spikes)
+    monkeypatch.setattr(simulated, "PATIENCE", 100)
+    check(loaded(network, shape), network, spikes)
 
 
 def test_a_core_whose_logic_does_not_settle_is_refused(monkeypatch):

@@ -12,8 +12,8 @@ from izhi.errors import SimulatorError
 from izhi.hardware.core.packets import Words
 from izhi.hardware.core.shape import CoreShape
 
-#: Cycles without a word in or out after which a transfer fails, and the interval of cycles in which it is checked that
-#: combinational logic settles, besides the first cycles of every transfer.
+#: Cycles without a word in or out after which a transfer fails, beyond those that a time step may take, and the
+#: interval of cycles in which it is checked that combinational logic settles, besides the first ones of a transfer.
 PATIENCE, CHECK_EVERY = 1 << 20, 256
 
 
@@ -25,7 +25,7 @@ class SimulatedCore:
         shape: of the core.
         pauses: shares, of 256, of the cycles in which input and output pause.
         seed: of the pauses.
-        patience: cycles without a word in or out after which a transfer fails.
+        patience: cycles without a word in or out after which a transfer fails; None for more than a time step takes.
         check_every: interval of cycles in which it is checked that one evaluation settles the combinational logic.
 
     Raises:
@@ -34,9 +34,10 @@ class SimulatedCore:
 
     def __init__(
         self, library: Path, shape: CoreShape, *, pauses: tuple[int, int] = (0, 0), seed: int = 1,
-        patience: int = PATIENCE, check_every: int = CHECK_EVERY,
+        patience: int | None = None, check_every: int = CHECK_EVERY,
     ) -> None:  # fmt: skip
-        self.shape, self.pauses, self.patience = shape, pauses, patience
+        self.shape, self.pauses = shape, pauses
+        self.patience = PATIENCE + _cycles_of_step(shape) if patience is None else patience
         self._library = f = ctypes.CDLL(str(library))
         f.simulator_create.restype = ctypes.c_void_p
         f.simulator_cycles.restype = ctypes.c_uint64
@@ -155,3 +156,9 @@ class SimulatedCore:
         out = np.empty(count, np.int32)
         self._library.simulator_states(self._core, out.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(count))
         return out.reshape(-1, 2 + max(2, *(len(layer.states) for layer in self.shape.layers)))
+
+
+def _cycles_of_step(shape: CoreShape) -> int:
+    """The most cycles of a time step, in which a core with delays takes no word: every source fires as often as it can,
+    to all lanes in turn, and then all neurons are updated."""
+    return sum((s.features * s.largest + s.feedback) * s.sums + s.outputs for s in shape.layers)
