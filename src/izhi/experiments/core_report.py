@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,7 +19,7 @@ from izhi.experiments.tables import Table, markdown, write_report
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import bundle, energy, routing, soc
 from izhi.hardware.core.activity import activity
-from izhi.hardware.core.boards import UNTESTED, OwnSystem, SerialBoard, board, checked_clock, vivado_script
+from izhi.hardware.core.boards import UNTESTED, Board, OwnSystem, SerialBoard, board, checked_clock, vivado_script
 from izhi.hardware.core.fit import fitted
 from izhi.hardware.core.protocol import ABORTED, Control, Error, Opcode, Register, Status
 from izhi.hardware.core.serial.frames import BAUD
@@ -137,8 +138,13 @@ def build(
     """
     target, clock = board(name), checked_clock(name, megahertz)
     texts, report = _describe(artifact, shape, name, clock, baud, progress)
-    if spikes is not None:
-        report |= _measure(artifact, shape, spikes, progress, simulated, shows_activity)
+    # Synthesis and the simulator's compiler are processes of their own, which two cores run at once.
+    with ThreadPoolExecutor(1) as pool:
+        synthesis = pool.submit(_synthesize, shape, target)
+        measured: Report = {}
+        if spikes is not None:
+            measured = _measure(artifact, shape, spikes, progress, simulated, shows_activity)
+        report |= {**synthesis.result(), **measured}
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in texts.items():
         (folder / file).parent.mkdir(exist_ok=True)
@@ -166,12 +172,19 @@ def _describe(
         routing.require_tools(target)
         return {**texts, **routing.sources(shape, target, clock, baud)}, report
     texts |= bundle.sources(artifact, shape)
+    report |= {"note": UNTESTED, "resources": {}}
     if isinstance(target, OwnSystem):
-        return {**texts, **soc.sources(artifact, shape)}, {**report, "note": UNTESTED, "resources": {}}
+        return {**texts, **soc.sources(artifact, shape)}, report
     progress("synthesis, about a minute")
+    return {**texts, "izhi.tcl": vivado_script(name, clock)}, report
+
+
+def _synthesize(shape: CoreShape, target: Board | SerialBoard | OwnSystem) -> Report:
+    """Resources and levels of logic, for devices of Xilinx."""
+    if not isinstance(target, Board):
+        return {}
     used, deepest = bundle.resources(shape, target.family)
-    script = vivado_script(name, clock)
-    return {**texts, "izhi.tcl": script}, {**report, "note": UNTESTED, "resources": used, "levels": deepest}
+    return {"resources": used, "levels": deepest}
 
 
 def _require_clock(report: Report, folder: Path) -> None:
