@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -196,15 +197,17 @@ def _batches(made: artifact.Artifact[networks.HardwareNetwork], count: int) -> I
 
 def run(a: argparse.Namespace) -> None:
     made = artifact.load(a.artifact)
-    is_slow = a.device == "simulator"
+    is_slow, processors = a.device == "simulator", os.cpu_count() or 1
     batches, dataset = test_samples(a, made, usual=_SIMULATED if is_slow else None)
     if is_slow:
-        batches = samples.one_by_one(batches)
+        batches = samples.few_at_once(batches, processors)
     total = None
     if dataset is not None:
         total = min(len(dataset.test), int(a.samples or (_SIMULATED if is_slow else len(dataset.test))))
     values = {name: getattr(a, name) for name in ("folder", "lanes", "units", "spikes", "port", "baud")}
     options = {name: value for name, value in values.items() if value is not None}
+    if is_slow:
+        options["copies"] = processors
     with board.open(a.device, made, **options) as device:
         if is_slow and dataset is not None and a.samples is None and len(dataset.test) > _SIMULATED:
             report_line(f"{_SIMULATED} of {len(dataset.test):,} test samples, since simulation is slow (--samples)")

@@ -103,11 +103,11 @@ def training_inputs(artifact: Artifact[HardwareNetwork], dataset: Dataset, count
     return joined(batches(artifact, some))
 
 
-def one_by_one(batches: Iterator[tuple[Inputs, Labels]]) -> Iterator[tuple[Inputs, Labels]]:
-    """Batches of one sample each, for devices on which each takes long."""
+def few_at_once(batches: Iterator[tuple[Inputs, Labels]], most: int) -> Iterator[tuple[Inputs, Labels]]:
+    """Batches of a few samples each, for devices on which each takes long."""
     for inputs, labels in batches:
-        for k in range(len(labels)):
-            yield inputs[..., k : k + 1, :], labels[k : k + 1]
+        for k in range(0, len(labels), most):
+            yield inputs[..., k : k + most, :], labels[k : k + most]
 
 
 def joined(batches: Iterator[tuple[Inputs, Labels]]) -> tuple[Inputs, Labels]:

@@ -413,6 +413,34 @@ def test_a_core_that_does_not_come_to_an_end_is_an_error():
         device.block.stream(np.array([Opcode.STEP << 28], np.uint32), np.zeros(1, bool), 1, 9)
 
 
+def test_copies_of_a_core_share_the_samples(monkeypatch):
+    network, options, most = CORES["pairs of counts"]
+    network = random_network(1, **network)
+    shape = shape_of(network, STEPS, largest_input=most, **options)
+    spikes = random_spikes(2, STEPS, 7, 12, most=most)
+    one = loaded(network, shape)
+    blocks = [SimulatedCore(library(shape, shows_states=True), shape) for _ in range(3)]
+    several = CoreDevice("simulator", simulated.SimulatedCopies(blocks), shape)
+    several.load(IntegerArtifact(network, STEPS, ()))
+    for samples in (spikes, spikes[:, :2], spikes[:, :0]):  # fewer than there are copies, and none
+        for device in (one, several):
+            device.clear()
+        expected, found = (device.run(samples, sends_spikes=True) for device in (one, several))
+        assert np.array_equal(found.scores, expected.scores)
+        assert all(np.array_equal(a, b) for a, b in zip(found.spikes, expected.spikes, strict=True))
+        assert several.counters == one.counters
+    weight = np.zeros_like(network.layers[0].weight)
+    for device in (one, several):
+        device.write_weights(0, weight)
+    assert np.array_equal(several.run(spikes).scores, one.run(spikes).scores)
+    # A failure in one of them leaves none with half an answer.
+    monkeypatch.setattr(blocks[1], "patience", 3)
+    with pytest.raises(SimulatorError, match="and then nothing for 3 cycles"):
+        several.run(spikes)
+    monkeypatch.undo()
+    assert np.array_equal(several.run(spikes).scores, one.run(spikes).scores)
+
+
 def test_a_long_time_step_is_no_standstill(monkeypatch):
     """A core with delays takes no word while the spikes of a step are added."""
     network, options, most = CORES["delays of counts"]

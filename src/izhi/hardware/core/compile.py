@@ -32,7 +32,7 @@ _PASSES = (
     " splitnets -driver; opt_clean"
 )
 #: Of the C++ compiler.
-_OPTIONS = ("-std=c++17", "-O2", "-DNDEBUG", "-shared", "-fPIC", "-w")
+_OPTIONS = ("-std=c++17", "-O3", "-DNDEBUG", "-shared", "-fPIC", "-w")
 _SOURCE = Path(__file__).with_name("simulated.cc")
 _MEMORIES = Path(__file__).with_name("memories.h")
 
@@ -66,14 +66,14 @@ def _whole(core: str, driver: str) -> str:
 
 
 def cpp_compiler() -> str | None:
-    """``$CXX``, or else g++ or clang++ if one is installed."""
-    return os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    """``$CXX``, or else clang++ or g++ if one is installed."""
+    return os.environ.get("CXX") or shutil.which("clang++") or shutil.which("g++")
 
 
 def _compiler() -> str:
     compiler = cpp_compiler()
     if compiler is None:
-        raise SettingError("no C++ compiler is installed, expected g++ or clang++; install one, or set CXX")
+        raise SettingError("no C++ compiler is installed, expected clang++ or g++; install one, or set CXX")
     return compiler
 
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import reduce
+from operator import or_
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from izhi.errors import SimulatorError
 from izhi.hardware.core.packets import Words
+from izhi.hardware.core.protocol import Opcode, Register, Status
 from izhi.hardware.core.shape import CoreShape
 
+T = TypeVar("T")
 #: Cycles without a word in or out after which a transfer fails, beyond those that a time step may take, and the
 #: interval of cycles in which it is checked that combinational logic settles, besides the first ones of a transfer.
 PATIENCE, CHECK_EVERY = 1 << 20, 256
+_COUNTERS = (Register.CYCLES, Register.EVENTS, Register.SPIKES, Register.INFERENCES)
 
 
 class SimulatedCore:
@@ -156,6 +164,52 @@ class SimulatedCore:
         out = np.empty(count, np.int32)
         self._library.simulator_states(self._core, out.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(count))
         return out.reshape(-1, 2 + max(2, *(len(layer.states) for layer in self.shape.layers)))
+
+
+class SimulatedCopies:
+    """Simulated cores that are written alike and share the inferences of a packet, each on a thread of its own.
+
+    They look like one core: its counters are their sums, its answer is theirs in the order of the inferences.
+    """
+
+    def __init__(self, cores: Sequence[SimulatedCore]) -> None:
+        self._cores, self._pool = list(cores), ThreadPoolExecutor(len(cores))
+
+    def read(self, register: int) -> int:
+        values = [core.read(register) for core in self._cores]
+        if register in _COUNTERS:
+            return sum(values) & 0xFFFF_FFFF
+        return reduce(or_, values) if register == Register.STATUS else values[0]
+
+    def write(self, register: int, value: int) -> None:
+        for core in self._cores:
+            core.write(register, value)
+
+    def send(self, packet: Words) -> None:
+        self._each(lambda core, packet: core.send(packet), [packet] * len(self._cores))
+
+    def exchange(self, packet: Words, room: int) -> Words:
+        ends = np.flatnonzero(packet >> 28 == Opcode.END) + 1
+        last = [part[-1] for part in np.array_split(ends, len(self._cores)) if len(part)]
+        return np.concatenate(self._each(lambda core, part: core.exchange(part, room), np.split(packet, last[:-1])))
+
+    def _each(self, task: Callable[[SimulatedCore, Words], T], packets: Sequence[Words]) -> list[T]:
+        """The results of a core for each packet; after an error none is still at work."""
+        futures = [self._pool.submit(task, core, packet) for core, packet in zip(self._cores, packets, strict=False)]
+        wait(futures)
+        return [future.result() for future in futures]
+
+    def receive(self, room: int) -> Words:
+        answering = [core for core in self._cores if core.read(Register.STATUS) >> Status.ANSWERING & 1]
+        return np.concatenate([np.zeros(0, np.uint32), *(core.receive(room) for core in answering)])
+
+    def drop(self) -> None:
+        """Nothing to discard, see ``SimulatedCore.drop``."""
+
+    def close(self) -> None:
+        self._pool.shutdown()
+        for core in self._cores:
+            core.close()
 
 
 def _cycles_of_step(shape: CoreShape) -> int:

@@ -20,7 +20,7 @@ from izhi.hardware.core.description import read
 from izhi.hardware.core.fit import larger
 from izhi.hardware.core.serial.frames import BAUD
 from izhi.hardware.core.shape import CoreShape, largest_input, shape_of, takes_pairs
-from izhi.hardware.core.simulated import SimulatedCore
+from izhi.hardware.core.simulated import SimulatedCopies, SimulatedCore
 from izhi.hardware.devices.c import CDevice
 from izhi.hardware.devices.core import CoreDevice
 from izhi.hardware.devices.device import Counters, Device, Emulator, N, check_kind
@@ -48,6 +48,7 @@ def open(name: str, artifact: Artifact[N], **options: Any) -> Device[N]:
             without it the simulated core is made for the artifact. (hls-ip) with the IP's bitstream and its .hwh;
             without it the IP is emulated.
         lanes, units, spikes: (simulator) of a core that is made for the artifact, see ``shape_of``.
+        copies: (simulator) of the core, which share the samples of a batch, each on a thread [1].
         spare: (simulator) whether that core has room for networks with larger scales, such as further training
             makes.
         pynq_device: (pynq, hls-ip) PYNQ's device [the board's own].
@@ -79,8 +80,10 @@ def open(name: str, artifact: Artifact[N], **options: Any) -> Device[N]:
 
 def _simulator(
     artifact: IntegerArtifact, *, lanes: int | None = None, units: int | None = None, spikes: int | None = None,
-    folder: str | Path | None = None, spare: bool = False,
+    folder: str | Path | None = None, spare: bool = False, copies: int = 1,
 ) -> CoreDevice:  # fmt: skip
+    if copies < 1:
+        raise SettingError(f"copies is {copies}, expected 1 or more")
     wanted = {"lanes": lanes, "units": units, "spikes": spikes}
     sizes = {name: size for name, size in wanted.items() if size is not None}
     if folder is not None and sizes:
@@ -90,7 +93,8 @@ def _simulator(
         shape = larger(shape)
     with of_extra("amaranth or yosys", "hardware"):
         from izhi.hardware.core.compile import library
-    return CoreDevice("simulator", SimulatedCore(library(shape), shape), shape)
+    cores = [SimulatedCore(library(shape), shape) for _ in range(copies)]
+    return CoreDevice("simulator", cores[0] if copies == 1 else SimulatedCopies(cores), shape)
 
 
 def shape_for(artifact: IntegerArtifact, lanes: int = 32, units: int = 2, spikes: int | None = None) -> CoreShape:
