@@ -68,7 +68,7 @@ $(OLDEST)/installed: pyproject.toml tests/lowest_versions.py
 
 PYTEST := $(BIN)/python -m pytest --dist worksteal
 
-# Slow tests wait for processes of theirs, so that four workers keep two cores busy.
+# Slow tests wait for processes of theirs, so that three workers keep two cores busy.
 # Processes that tests start would compile Izhi's modules anew where none may be kept.
 test test-all: export PYTHONDONTWRITEBYTECODE =
 test: lint
@@ -78,7 +78,7 @@ test-all: lint $(PYNQ)/installed $(NIR)/installed $(OLDEST)/installed
 	IZHI_PYNQ=$$(test -e $(PYNQ)/installed && echo $(CURDIR)/$(PYNQ)/bin/python) \
 	IZHI_NIR=$$(test -e $(NIR)/installed && echo $(CURDIR)/$(NIR)/bin/python) \
 	IZHI_OLDEST=$$(test -e $(OLDEST)/installed && echo $(CURDIR)/$(OLDEST)/bin/python) \
-		$(PYTEST) -n 4
+		$(PYTEST) -n 3
 
 docs: $(VENV)/installed-tests
 	$(BIN)/sphinx-build -q -W --keep-going -E -b html -c docs . build/docs
