@@ -179,7 +179,7 @@ def test_own_loop():
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler is installed")
+@pytest.mark.skipif(not (shutil.which("clang++") or shutil.which("g++")), reason="no C++ compiler is installed")
 def test_first_minutes():
     compare = "compare --dataset iris --neurons lif --seeds 0 --epochs 1 --quiet"
     said = run("first_minutes", "--compare", compare, "--train=--epochs 1 --steps 8 --hidden 6")

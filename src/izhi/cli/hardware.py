@@ -205,9 +205,8 @@ def run(a: argparse.Namespace) -> None:
     if dataset is not None:
         total = min(len(dataset.test), int(a.samples or (_SIMULATED if is_slow else len(dataset.test))))
     values = {name: getattr(a, name) for name in ("folder", "lanes", "units", "spikes", "port", "baud")}
+    values["copies"] = processors if is_slow else None
     options = {name: value for name, value in values.items() if value is not None}
-    if is_slow:
-        options["copies"] = processors
     with board.open(a.device, made, **options) as device:
         if is_slow and dataset is not None and a.samples is None and len(dataset.test) > _SIMULATED:
             report_line(f"{_SIMULATED} of {len(dataset.test):,} test samples, since simulation is slow (--samples)")

@@ -101,7 +101,7 @@ def test_the_driver_reports_what_is_wrong_and_begins_anew(tmp_path):
     uint32_t malformed[2] = {9u << IZHI_OP_SHIFT, 0};
     if (izhi_start((izhi_core)0x00000000) != IZHI_NO_CORE) { print("FAIL: memory is a core\\n"); return 1; }
     if (check("izhi_start", izhi_start(core))) return 1;
-    izhi_load(core, malformed, 2);
+    print_number((int32_t)izhi_load(core, malformed, 2));
     print_number((int32_t)(izhi_read(core, IZHI_REG_STATUS) >> IZHI_STATUS_ERROR & 7u));
     if (check(" izhi_start", izhi_start(core))) return 1;
     print_number((int32_t)(izhi_read(core, IZHI_REG_STATUS) >> IZHI_STATUS_ERROR & 7u));
@@ -116,7 +116,7 @@ def test_the_driver_reports_what_is_wrong_and_begins_anew(tmp_path):
     assert place in text
     main.write_text(text.replace(place, faults + place))
     first, last, *_ = simulate(tmp_path).splitlines()
-    assert first == "102"  # the error OPCODE, none, IZHI_MALFORMED
+    assert first == "2102"  # IZHI_MALFORMED, the error OPCODE, none, IZHI_MALFORMED
     assert last.startswith(f"PASS: {count} scores")
 
 

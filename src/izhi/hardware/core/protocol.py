@@ -64,6 +64,10 @@ class Register(_Described):
     LAST_WORD = 0x2C, "a write is a packet's last word"
 
 
+#: The registers that count.
+COUNTERS = (Register.INFERENCES, Register.EVENTS, Register.SPIKES, Register.CYCLES)
+
+
 class Status(_Described):
     """Lowest bits of the fields of the register STATUS."""
 

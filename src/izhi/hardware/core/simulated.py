@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from izhi.errors import SimulatorError
 from izhi.hardware.core.packets import Words
-from izhi.hardware.core.protocol import Opcode, Register, Status
+from izhi.hardware.core.protocol import COUNTERS, Opcode, Register, Status
 from izhi.hardware.core.shape import CoreShape
 
 T = TypeVar("T")
 #: Cycles without a word in or out after which a transfer fails, beyond those that a time step may take, and the
 #: interval of cycles in which it is checked that combinational logic settles, besides the first ones of a transfer.
 PATIENCE, CHECK_EVERY = 1 << 20, 256
-_COUNTERS = (Register.CYCLES, Register.EVENTS, Register.SPIKES, Register.INFERENCES)
 
 
 class SimulatedCore:
@@ -177,7 +176,7 @@ class SimulatedCopies:
 
     def read(self, register: int) -> int:
         values = [core.read(register) for core in self._cores]
-        if register in _COUNTERS:
+        if register in COUNTERS:
             return sum(values) & 0xFFFF_FFFF
         return reduce(or_, values) if register == Register.STATUS else values[0]
 

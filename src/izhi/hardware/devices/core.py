@@ -14,7 +14,7 @@ from izhi.errors import DeviceError, ShapeError
 from izhi.hardware.core import packets
 from izhi.hardware.core.fit import fitted
 from izhi.hardware.core.packets import Words
-from izhi.hardware.core.protocol import IDENTITY, VERSION, Control, Error, Register, Status
+from izhi.hardware.core.protocol import COUNTERS, IDENTITY, VERSION, Control, Error, Register, Status
 from izhi.hardware.core.shape import CoreShape, fingerprint
 from izhi.hardware.devices.device import Counters, Device, RegisterBlock
 from izhi.hardware.fixed import IntegerNetwork, Outcome, run_compiled
@@ -25,7 +25,6 @@ _LEFT = 4
 #: The most samples of one packet, with which the time between packets is negligible, and its most words in and out,
 #: since DMA moves at most 64 MiB in a transfer.
 SAMPLES, WORDS = 256, 1 << 23
-_COUNTERS = (Register.INFERENCES, Register.EVENTS, Register.SPIKES, Register.CYCLES)
 
 
 class CoreTransport(RegisterBlock, Protocol):
@@ -105,7 +104,7 @@ class CoreDevice(Device[IntegerNetwork]):
         else:
             raise DeviceError(f"the device {self.name} goes on answering though it was cleared; load the overlay anew")
         self.block.drop()  # DMA may have fetched words before they were requested.
-        self._counted, self._is_lost = [0] * len(_COUNTERS), False
+        self._counted, self._is_lost = [0] * len(COUNTERS), False
 
     def _write(self, memories: Iterable[tuple[int, Words]]) -> None:
         """Fill memories by their numbers; the device holds no network if that fails."""
@@ -201,7 +200,7 @@ class CoreDevice(Device[IntegerNetwork]):
 
     def _count(self) -> None:
         """Add up the counters, which overflow at 32 bits."""
-        now = [self.block.read(register) for register in _COUNTERS]
+        now = [self.block.read(register) for register in COUNTERS]
         more = ((n - was) % (1 << 32) for n, was in zip(now, self._counted, strict=True))
         self.counters = Counters(*(total + n for total, n in zip(astuple(self.counters), more, strict=False)))
         self._counted = now

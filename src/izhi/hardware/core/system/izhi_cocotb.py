@@ -40,16 +40,21 @@ async def start(dut: Any) -> None:
     dut.aresetn.value = 1
 
 
+async def until(dut: Any, port: Any) -> None:
+    """Wait for the cycle in which a port is high."""
+    await ReadOnly()
+    while not port.value:
+        await RisingEdge(dut.aclk)
+        await ReadOnly()
+
+
 async def send(dut: Any, stream: Iterable[int], pause: float) -> None:
     """Send words, each with TLAST as bit 32; ``pause`` is the probability of a cycle without one."""
     for word in stream:
         while random.random() < pause:
             await RisingEdge(dut.aclk)
         dut.s_axis_tdata.value, dut.s_axis_tlast.value, dut.s_axis_tvalid.value = word % LAST, word // LAST, 1
-        await ReadOnly()
-        while not dut.s_axis_tready.value:
-            await RisingEdge(dut.aclk)
-            await ReadOnly()
+        await until(dut, dut.s_axis_tready)
         await RisingEdge(dut.aclk)
         dut.s_axis_tvalid.value = 0
 
@@ -71,16 +76,10 @@ async def receive(dut: Any, pause: float) -> list[int]:
 async def read(dut: Any, address: int) -> int:
     """The value of a register."""
     dut.s_axi_araddr.value, dut.s_axi_arvalid.value = address, 1
-    await ReadOnly()
-    while not dut.s_axi_arready.value:
-        await RisingEdge(dut.aclk)
-        await ReadOnly()
+    await until(dut, dut.s_axi_arready)
     await RisingEdge(dut.aclk)
     dut.s_axi_arvalid.value = 0
-    await ReadOnly()
-    while not dut.s_axi_rvalid.value:
-        await RisingEdge(dut.aclk)
-        await ReadOnly()
+    await until(dut, dut.s_axi_rvalid)
     value = int(dut.s_axi_rdata.value)
     await RisingEdge(dut.aclk)
     return value

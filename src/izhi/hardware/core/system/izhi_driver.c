@@ -4,6 +4,9 @@
 enum { QUEUE = 0x100 / 4, ANSWER = 0x104 / 4, SEND = 0x108 / 4, SEND_LAST = 0x10C / 4 };
 enum { WAITS = 1, IS_LAST = 2, ROOM_SHIFT = 16 };
 
+/* Words for which an empty queue has room. */
+#define ROOM 64u
+
 /* Reads of QUEUE without a change after which the core is taken to stand still. */
 #define PATIENCE 100000000u
 
@@ -17,17 +20,16 @@ struct exchange {
     uint32_t room;
     int32_t *scores;
     uint32_t received;
-    uint32_t last; /* the answer's last word */
-    int is_over;   /* it has come */
+    int is_over; /* the answer's last word has come */
 };
 
 /* Takes the answer's words that wait, and counts the words that have room. */
 static void look(struct exchange *exchange) {
     uint32_t queue = exchange->core[QUEUE];
     while (queue & WAITS) {
-        exchange->last = exchange->core[ANSWER];
+        uint32_t word = exchange->core[ANSWER];
         exchange->is_over |= (queue & IS_LAST) != 0;
-        if (exchange->received < IZHI_SCORES) exchange->scores[exchange->received] = (int32_t)exchange->last;
+        if (exchange->received < IZHI_SCORES) exchange->scores[exchange->received] = (int32_t)word;
         exchange->received++;
         queue = exchange->core[QUEUE];
     }
@@ -47,7 +49,7 @@ static enum izhi_result send(struct exchange *exchange, uint32_t word, uint32_t 
 
 enum izhi_result izhi_start(izhi_core core) {
     int32_t scores[IZHI_SCORES];
-    struct exchange exchange = {core, 0, scores, 0, 0, 0};
+    struct exchange exchange = {core, 0, scores, 0, 0};
     if (izhi_read(core, IZHI_REG_IDENTITY) != IZHI_IDENTITY || izhi_read(core, IZHI_REG_VERSION) != IZHI_VERSION ||
         izhi_read(core, IZHI_REG_FINGERPRINT) != IZHI_FINGERPRINT)
         return IZHI_NO_CORE;
@@ -58,12 +60,16 @@ enum izhi_result izhi_start(izhi_core core) {
 
 enum izhi_result izhi_load(izhi_core core, const uint32_t *words, uint32_t count) {
     int32_t scores[IZHI_SCORES];
-    struct exchange exchange = {core, 0, scores, 0, 0, 0};
-    uint32_t k;
+    struct exchange exchange = {core, 0, scores, 0, 0};
+    uint32_t k, left = PATIENCE;
     for (k = 0; k < count; k++)
         if (send(&exchange, words[k], k + 1 < count ? SEND : SEND_LAST)) return IZHI_NO_PROGRESS;
-    look(&exchange);
-    return exchange.received ? IZHI_MALFORMED : IZHI_DONE;
+    while (exchange.room != ROOM) {
+        look(&exchange);
+        if (left-- == 0) return IZHI_NO_PROGRESS;
+    }
+    /* Registers are read when the core has processed the words that it took. */
+    return izhi_read(core, IZHI_REG_STATUS) >> IZHI_STATUS_ERROR & 7u ? IZHI_MALFORMED : IZHI_DONE;
 }
 
 /* Sends the spikes of a step. */
@@ -85,7 +91,7 @@ static enum izhi_result send_step(struct exchange *exchange, const uint8_t *spik
 }
 
 enum izhi_result izhi_infer(izhi_core core, const uint8_t *spikes, uint32_t steps, int32_t scores[IZHI_SCORES]) {
-    struct exchange exchange = {core, 0, scores, 0, 0, 0};
+    struct exchange exchange = {core, 0, scores, 0, 0};
     uint32_t step, left = PATIENCE;
     for (step = 0; step < steps && !exchange.is_over; step++)
         if (send_step(&exchange, spikes + step * IZHI_INPUTS)) return IZHI_NO_PROGRESS;

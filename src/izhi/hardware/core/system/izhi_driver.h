@@ -6,7 +6,7 @@
 
 #include "izhi.h"
 
-/* What functions return. */
+/* What functions return. After any but IZHI_DONE, begin anew with izhi_start. */
 enum izhi_result {
     IZHI_DONE = 0,
     IZHI_NO_CORE = 1,     /* no core at this address, or one of another izhi.h */
