@@ -25,8 +25,8 @@ gc.set_threshold(50_000, 20, 100)
 # read the variable.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
-# Simulated cores are small here: compiling them takes longer than running them. -Og costs no more than -O0.
-os.environ.setdefault("CXXFLAGS", "-Og")
+# Simulated cores are small here: compiling them takes longer than running them.
+os.environ.setdefault("CXXFLAGS", "-O0")
 # Ray's workers are polite, and would wait for all tests beside theirs.
 os.environ.setdefault("RAY_worker_niceness", "0")
 if not torch.cuda.is_available():  # before Triton is imported, as izhi.experiments does

@@ -1,5 +1,6 @@
 """Random networks in integers, for tests of everything that runs or stores them."""
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -105,29 +106,32 @@ def convolutional_network(
 
     Args:
         features: (channels, height, width) that come in.
-        first, then: kinds of the pools before the first convolution, of 2 × 2, and before the second, of 1 × 2.
+        first, then: kinds of the pools before the first convolution, of 2 × 2 (None for none), and before the second,
+            of 1 × 2.
         kernel, stride, padding: of the first convolution.
         delay: the longest before each convolution and behind the last pool.
     """
     random = np.random.default_rng(seed)
-    pool = Pool(first, Window(*features, (2, 2), (2, 2)))
-    window = Window(features[0], pool.window.down, pool.window.across, kernel, stride, padding)
+    pools = () if first is None else (Pool(first, Window(*features, (2, 2), (2, 2))),)
+    down, across = (pools[0].window.down, pools[0].window.across) if pools else features[1:]
+    window = Window(features[0], down, across, kernel, stride, padding)
     second_pool = Pool(then, Window(3, window.down, window.across, (1, 2), (1, 2)))
     second = Window(3, second_pool.window.down, second_pool.window.across, (2, 2), (1, 1), (0, 1))
     last_pool = Pool("sum", Window(5, second.down, second.across, (2, 1), (2, 1)))
-    sizes = (pool.window.inputs, 3 * window.places, 5 * second.places, 7, 4)
+    sizes = (math.prod(features), 3 * window.places, 5 * second.places, 7, 4)
     network = random_network(seed, sizes, kind=kind, readout=readout, synapse=synapse)
 
-    def changed(layer, window, pool, channels, sources):
+    def changed(layer, window, pools, channels, sources):
         own = layer if window is None else _same_at_every_place(layer, window.places)
-        late = random.integers(0, delay + 1, pool.outputs) if delay else None
+        features = pools[0].outputs if pools else window.inputs
+        late = random.integers(0, delay + 1, features) if delay else None
         weight = random.integers(-8, 8, (channels, sources))
-        return replace(own, weight=weight, window=window, pools=(pool,), delay=late)
+        return replace(own, weight=weight, window=window, pools=pools, delay=late)
 
     one, two, three, four = network.layers
     layers = (
-        changed(one, window, pool, 3, window.sources), changed(two, second, second_pool, 5, second.sources),
-        changed(three, None, last_pool, 7, last_pool.outputs), four,
+        changed(one, window, pools, 3, window.sources), changed(two, second, (second_pool,), 5, second.sources),
+        changed(three, None, (last_pool,), 7, last_pool.outputs), four,
     )  # fmt: skip
     return replace(network, layers=layers)
 

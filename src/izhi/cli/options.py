@@ -287,7 +287,7 @@ def rtl(command: Command) -> None:
     command.option("--baud", "N", "baud rate of a serial line, bits/s", "core", default=BAUD)
     command.option("--lanes", "N", "neurons per input spike and cycle", "core", default=32)
     command.option("--units", "N", "neuron updates per cycle", "core", default=2)
-    command.option("--spikes", "N", "input spikes added at once [2; 1 for convolutions, delays and pools]", "core")
+    command.option("--spikes", "N", "input spikes added at once [2; 1 for counts, convolutions, delays, pools]", "core")
     command.option("--samples", "N", "simulated test samples, for the latency", "output", default=20)
     command.option("--activity", None, "toggle rates of registers, for power tools", "output")
     command.option("--out", "FOLDER", "folder of the files [beside the artifact]", "output")

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from emulated import Module
 from test_c_programs import NETWORKS, STEPS, an_artifact, sample
 
 from izhi import cli
@@ -18,40 +19,6 @@ from tiers import slow_but
 pytestmark = pytest.mark.skipif(not webassembly.compiler(), reason="no C compiler for WebAssembly is installed")
 
 SOME = ["izhikevich", "recurrent, synapses, delays"]
-
-
-class Module:
-    """A network in wasmtime, called as network.js calls it."""
-
-    def __init__(self, code):
-        wasmtime = pytest.importorskip("wasmtime", reason="wasmtime is not installed")
-        self.store = wasmtime.Store()
-        self.exports = wasmtime.Instance(self.store, wasmtime.Module(self.store.engine, code), []).exports(self.store)
-        self.memory = self.exports["memory"]
-
-    def __getattr__(self, name):
-        return lambda *words: self.exports[f"izhi_{name}"](self.store, *words)
-
-    def numbers(self, address, kind, count):
-        size = np.dtype(kind).itemsize * count
-        return np.frombuffer(bytes(self.memory.read(self.store, address, address + size)), kind)
-
-    def run(self, network, bits, inputs):
-        """Scores (classes,), and of each layer spikes (T, N) and states (T, states, N)."""
-        self.reset()
-        spikes, states = [[] for _ in network.layers], [[] for _ in network.layers]
-        for x in inputs:
-            self.memory.write(self.store, x.astype(np.uint8).tobytes(), self.input())
-            self.advance()
-            for k, layer in enumerate(network.layers):
-                assert self.neurons(k) == layer.outputs
-                spikes[k].append(self.numbers(self.spikes(k), np.uint8, layer.outputs))
-                count = len(layer.neuron.states())
-                states[k].append([[self.state(k, j, one) for j in range(layer.outputs)] for one in range(count)])
-                assert states[k][-1][0] == [self.membrane(k, j) for j in range(layer.outputs)]
-        scores = self.numbers(self.scores(), f"int{bits}", network.outputs)
-        assert self.exports["izhi_class"](self.store) == int(np.argmax(scores))
-        return scores, [np.array(x) for x in spikes], [np.array(x) for x in states]
 
 
 @pytest.mark.parametrize("name", slow_but(SOME, NETWORKS))

@@ -62,15 +62,16 @@ def test_weights_and_constants_are_packed_from_the_lowest_bit():
 def test_an_inference_as_a_packet():
     spikes = np.zeros((2, 2, 3), np.uint8)
     spikes[0, 0, 2], spikes[1, 0, 1], spikes[1, 1, 0] = 1, 2, 1
-    step, end = 1 << 28, 2 << 28
-    assert packets.inferences(spikes).tolist() == [2, step, 1, 1, step, end, step, 0, step, end]
+    step, end, twice = 1 << 28, 2 << 28, 4 << 28 | 2 << 20
+    assert packets.inferences(spikes).tolist() == [2, step, twice | 1, step, end, step, 0, step, end]
 
 
 def test_two_spikes_of_a_step_are_a_word():
     spikes = np.zeros((2, 2, 9), np.uint8)
-    spikes[0, 0, [2, 5, 8]], spikes[1, 0, 1], spikes[0, 1, 0], spikes[1, 1, 7] = 1, 2, 1, 3
+    for t, sample, inputs in ((0, 0, [2, 5, 8]), (1, 0, [1, 3]), (0, 1, [0]), (1, 1, [4, 6, 7])):
+        spikes[t, sample, inputs] = 1
     step, end, pair = 1 << 28, 2 << 28, 3 << 28
-    expected = [pair | 2 | 5 << 14, 8, step, pair | 1 | 1 << 14, step, end, 0, step, pair | 7 | 7 << 14, 7, step, end]
+    expected = [pair | 2 | 5 << 14, 8, step, pair | 1 | 3 << 14, step, end, 0, step, pair | 4 | 6 << 14, 7, step, end]
     assert packets.inferences(spikes, 2).tolist() == expected
     nothing = np.zeros((2, 1, 3), np.uint8)
     assert packets.inferences(nothing, 2).tolist() == [step, step, end]

@@ -11,6 +11,7 @@ from networks import random_network
 
 pytest.importorskip("amaranth", reason="the extra 'hardware' is not installed")
 
+from izhi.errors import SimulatorError
 from izhi.hardware.core import compile, shape_of
 from izhi.hardware.core.compile import library
 
@@ -88,3 +89,34 @@ def test_two_threads_compile_a_core_once(compiled):
         first, second = pool.map(library.__wrapped__, [shape, shape])
     assert first == second
     assert len(compiled) == 1
+
+
+def test_registers_of_a_core_share_the_branch_of_the_clock_where_nothing_is_between(compiled, monkeypatch):
+    edge, end = "\tif (posedge_p_aclk) {\n", "\t}\n"
+    one, two = ("\t\tone.next = one.curr;\n", "\t\tif (x) {\n\t\t\ttwo.next = y;\n\t\t}\n")
+    between, comment = "\tx = one.curr;\n", "\t// cells one two\n"
+    whole = comment + edge + one + end + comment + edge + two + end + between + edge + one + end + "\tif (x) {\n" + end
+    written = []
+    monkeypatch.setattr(compile.yosys, "run", lambda script, place: (Path(place) / "core.cc").write_text(whole + edge))
+    monkeypatch.setattr(compile, "_whole", lambda core, driver: written.append(core) or core)
+    library.__wrapped__(shape_of(random_network(1), 20, lanes=4, units=2))
+    assert written[-1] == edge + one + two + end + between + edge + one + end + "\tif (x) {\n" + end + edge
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("core.cc:3: error: no x\n1 error generated.\n", "core.cc:3: error: no x"),
+        ("ld: final link failed: No space left on device\ncollect2: error: ld returned 1 exit status\n", "ld: final"),
+        ("", "without a message"),
+        ("out of memory\n", "out of memory"),
+    ],
+    ids=["compiler", "linker", "nothing", "other"],
+)
+def test_a_compiler_s_own_reason_is_told(compiled, monkeypatch, said, reason):
+    def fail(command, **options):
+        return SimpleNamespace(returncode=1, stderr=said)
+
+    monkeypatch.setattr(compile, "subprocess", SimpleNamespace(run=fail))
+    with pytest.raises(SimulatorError, match=f"cannot compile the core: {reason}"):
+        library.__wrapped__(shape_of(random_network(1), 20, lanes=4, units=2))

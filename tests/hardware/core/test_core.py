@@ -77,7 +77,8 @@ CORES = {
     "steps of spikes": ({"reads": "steps"}, {"lanes": 4, "units": 2}, 1),
     "synapse of lif": ({"kind": "lif", "synapse": FixedPoint(18, 0)}, {"lanes": 16, "units": 16}, 1),
     "pairs": ({"readout": True, "sizes": (12, 9, 7)}, {"lanes": 4, "units": 2, "spikes": 2}, 1),
-    "pairs of counts": ({"recurrent": True}, {"lanes": 2, "units": 1, "spikes": 2}, 3),
+    "counts": ({"recurrent": True}, {"lanes": 2, "units": 1}, 255),
+    "counts of a word": ({"kind": "lif", "sizes": (12, 9, 7)}, {"lanes": 16, "units": 4}, 3),
     "delays": ({"delay": 5}, {"lanes": 4, "units": 2}, 1),
     "delays of counts": (
         {"delay": 30, "kind": "lif-zero", "recurrent": True, "synapse": FixedPoint(16, 1)},
@@ -168,6 +169,40 @@ def test_two_spikes_are_taken_at_once_where_the_first_layer_can():
         shape_of(plain, STEPS, spikes=3)
 
 
+@pytest.mark.parametrize(("most", "at_once"), [(1, 2), (2, 1), (255, 1)])
+def test_spikes_of_an_input_in_a_step_are_added_at_once(most, at_once):
+    network = random_network(1)
+    shape = shape_for(IntegerArtifact(network, STEPS, (), encoding={"encoding": "current", "levels": most}))
+    assert (shape.layers[0].largest_input, shape.layers[0].spikes) == (most, at_once)
+    device = loaded(network, shape_of(network, STEPS, lanes=1, units=1, largest_input=most))
+    cycles, all_inputs = [], np.ones((STEPS, 1, 12), np.uint8)
+    for spikes in (all_inputs, all_inputs * most):
+        before = device.block.cycles
+        check(device, network, spikes)
+        cycles.append(device.block.cycles - before)
+    assert cycles[1] == pytest.approx(cycles[0], rel=0.05)  # the other layers have more spikes
+    assert device.counters.events == STEPS * 12 * (1 + most)
+    if most > 1:
+        with pytest.raises(SettingError, match="spikes is 2, but an input fires several times in a step"):
+            shape_of(network, STEPS, largest_input=most, spikes=2)
+
+
+def test_a_count_that_is_none_is_refused():
+    network = random_network(1)
+    spikes, count = random_spikes(2, STEPS, 2, 12), Opcode.COUNT << 28
+    for most, word, error in (
+        (1, count | 3 | 1 << 20, Error.OPCODE),
+        (2, count | 12 | 1 << 20, Error.SOURCE),
+        (2, count | 3, Error.COUNT),
+        (2, count | 3 | 3 << 20, Error.COUNT),
+    ):
+        device = loaded(network, shape_of(network, STEPS, lanes=4, units=2, largest_input=most))
+        assert device.block.exchange(np.array([word, Opcode.END << 28], np.uint32), 99)[-1] == ABORTED
+        assert error_of(device) == error
+        acknowledge(device)
+        check(device, network, spikes)
+
+
 def test_a_pair_that_is_no_pair_of_inputs_is_refused():
     network = random_network(1)
     spikes, pair = random_spikes(2, STEPS, 2, 12), Opcode.PAIR << 28
@@ -198,6 +233,8 @@ CONVOLUTIONS = {
          "synapse": FixedPoint(14, 1), "readout": False},
         {"lanes": 4, "units": 4},
     ),
+    "counts": ({"first": None}, {"lanes": 4, "units": 2, "largest_input": 255}),
+    "counts and delays": ({"first": None, "kind": "lif", "delay": 3}, {"lanes": 8, "units": 4, "largest_input": 9}),
 }  # fmt: skip
 
 
@@ -205,12 +242,13 @@ CONVOLUTIONS = {
 def test_convolutions_and_pools_are_those_of_the_integer_model(name):
     settings, core = CONVOLUTIONS[name]
     network = convolutional_network(3, **settings)
-    spikes = random_spikes(2, STEPS, 3, network.inputs)
+    most = core.get("largest_input", 1)
+    spikes = random_spikes(2, STEPS, 3, network.inputs, most=most)
     device = loaded(network, shape_of(network, STEPS, **core), pauses=(40, 40), check_every=16)
     out = check(device, network, spikes)
     assert out.spikes[0].any()
     assert out.spikes[1].any()
-    everything, nothing = np.ones_like(spikes[:, :1]), np.zeros_like(spikes[:, :1])
+    everything, nothing = np.full_like(spikes[:, :1], most), np.zeros_like(spikes[:, :1])
     check(device, network, np.concatenate([nothing, everything, everything[:, :, ::-1]], 1))
 
 
@@ -414,7 +452,7 @@ def test_a_core_that_does_not_come_to_an_end_is_an_error():
 
 
 def test_copies_of_a_core_share_the_samples(monkeypatch):
-    network, options, most = CORES["pairs of counts"]
+    network, options, most = CORES["counts"]
     network = random_network(1, **network)
     shape = shape_of(network, STEPS, largest_input=most, **options)
     spikes = random_spikes(2, STEPS, 7, 12, most=most)

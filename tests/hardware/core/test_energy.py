@@ -93,6 +93,16 @@ def test_operations_of_a_sample_are_counted_from_its_spikes():
     assert added.picojoules == pytest.approx(added.count * SHAPE.layers[0].accumulator_bits * 0.1 / 32)
 
 
+def test_spikes_of_an_input_in_a_step_are_one_product():
+    spikes = np.zeros((STEPS, 1, 12), np.uint8)
+    spikes[:3, 0, :5] = 7
+    shape = shape_of(NETWORK, STEPS, lanes=4, units=2, largest_input=7)
+    found = {one.what: one for one in operations(NETWORK, shape, spikes) if one.block == "layer 1"}
+    read = 3 * 5 * 3 * 4  # 9 neurons are 3 words of 4 lanes
+    assert {found[name].count for name in ("weights read", "weights times spikes", "weights added")} == {read}
+    assert found["weights times spikes"].picojoules == pytest.approx(read * 4 * 3 * 3.1 / 32**2)  # 4 and 3 bits
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64])
 def test_pairs_of_spikes_are_counted_in_every_type_of_integer(dtype):
     # An odd number of steps with spikes, whose counts did not cancel where they had wrapped.

@@ -71,17 +71,17 @@ def test_a_relay_that_forgets_is_caught():
         prove(InOrder(Forgetful(), 3), 4)
 
 
-INPUTS, STEPS, MEMORIES = 3, 2, [(8, 3), (40, 2)]
+INPUTS, STEPS, MEMORIES, TIMES = 3, 2, [(8, 3), (40, 2)], 2
 
 
 class AsTheMapSays(wiring.Component):
-    """The decoder, which takes pairs, beside a reading of registers.md, which takes each word as it comes.
+    """The decoder, which takes pairs and counts, beside a reading of registers.md, which takes each word as it comes.
 
     What the decoder makes of words, in their order: events, words for memories, and faults.
     """
 
     def __init__(self):
-        self.decoder = Decoder(INPUTS, STEPS, MEMORIES, 2)
+        self.decoder = Decoder(INPUTS, STEPS, MEMORIES, 2, TIMES)
         ports = {"input": In(stream.Signature(WORD)), "ready": In(1), "holds": In(1)}
         super().__init__({**ports, "expected": In(2), "chosen": In(4)})
 
@@ -94,7 +94,7 @@ class AsTheMapSays(wiring.Component):
         steady(m, self.chosen)
         steady(m, self.expected)
         event, write, fault = (
-            Numbered(m, name, self.chosen, width) for name, width in (("event", 6), ("write", 48), ("fault", 4))
+            Numbered(m, name, self.chosen, width) for name, width in (("event", 8), ("write", 48), ("fault", 4))
         )
         came = self.input.valid & self.input.ready
         with m.If(~for_cycles(m, Const(1), 3)):  # what is expected is known some cycles before the first word
@@ -106,7 +106,7 @@ class AsTheMapSays(wiring.Component):
         with m.If(waits & ~held):  # the core holds words back behind an end and a fault, when nothing is offered
             m.d.comb += Assume(~self.holds)
         said_other = Mux(out.payload.kind == EventKind.PAIR, out.payload.other, 0)
-        event.comes(out.valid & out.ready, Cat(out.payload.kind, out.payload.source, said_other))
+        event.comes(out.valid & out.ready, Cat(out.payload.kind, out.payload.source, said_other, out.payload.times))
         for number in range(len(MEMORIES)):
             with m.If(decoder.enable[number]):
                 m.d.comb += Assert(decoder.enable == 1 << number)
@@ -129,8 +129,9 @@ class AsTheMapSays(wiring.Component):
         is_whole = ~memory | chunk
         reason, aborts = Signal(Error), Signal()
         begins, addresses, counts, words, drains = range(5)
-        is_event = opcode <= Opcode.PAIR
+        is_event = opcode <= Opcode.COUNT
         is_pair, other = opcode == Opcode.PAIR, word[14:28]
+        is_count, times = opcode == Opcode.COUNT, word[20:28]
         with m.Switch(state):
             with m.Case(begins):
                 m.d.comb += aborts.eq((opcode != Opcode.WRITE) | is_open)
@@ -140,6 +141,10 @@ class AsTheMapSays(wiring.Component):
                     m.d.comb += reason.eq(Error.SOURCE)
                 with m.Elif(is_pair & ((word[:14] >= INPUTS) | (other >= INPUTS))):
                     m.d.comb += reason.eq(Error.SOURCE)
+                with m.Elif(is_count & (word[:20] >= INPUTS)):
+                    m.d.comb += reason.eq(Error.SOURCE)
+                with m.Elif(is_count & ((times == 0) | (times > TIMES))):
+                    m.d.comb += reason.eq(Error.COUNT)
                 with m.Elif((opcode == Opcode.STEP) & (steps == STEPS)):
                     m.d.comb += reason.eq(Error.STEPS)
                 with m.Elif((opcode == Opcode.END) & (self.expected != 0) & (steps != self.expected)):
@@ -161,7 +166,8 @@ class AsTheMapSays(wiring.Component):
         goes_on = came & (reason == Error.NONE)
         fault.sends(is_fault, Cat(reason, aborts))
         said = Mux(is_pair, other[:2], 0)
-        event.sends(goes_on & (state == begins) & is_event, Cat(opcode[:2], word[:2], said))
+        said_times = Mux(is_count, times[:2], 1)
+        event.sends(goes_on & (state == begins) & is_event, Cat(opcode[:2], word[:2], said, said_times))
         # The word at hand is written also where the packet does not end as it should.
         held = Mux(memory, Cat(low, word[:8]), word[:8])
         write.sends(came & (state == words) & is_whole, Cat(held[:40], address[:4], memory))

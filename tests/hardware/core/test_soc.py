@@ -29,7 +29,8 @@ STEPS = 6
 NETWORKS = {
     "pairs of spikes": (random_network(1, (12, 6, 4)), {"lanes": 2, "units": 2, "spikes": 2}),
     "recurrence and delays": (
-        random_network(1, (6, 5, 3), recurrent=True, delay=3, synapse=FixedPoint(12, 8)), {"lanes": 2, "units": 1},
+        random_network(1, (6, 5, 3), recurrent=True, delay=3, synapse=FixedPoint(12, 8)),
+        {"lanes": 2, "units": 1, "largest_input": 3},
     ),
     "membrane": (
         random_network(1, (6, 5, 3), readout=True, membrane=FixedPoint(16, 3), reads="last"), {"lanes": 2, "units": 1},
@@ -43,8 +44,8 @@ needs_simulation = pytest.mark.skipif(
 )
 
 
-def an_artifact(network):
-    spikes = random_spikes(2, STEPS, 2, network.inputs)
+def an_artifact(network, most=1):
+    spikes = random_spikes(2, STEPS, 2, network.inputs, most=most)
     return IntegerArtifact(
         network, STEPS, tuple("abcd"[: network.outputs]), {}, {}, spikes, fixed.run(network, spikes).scores
     )
@@ -53,7 +54,7 @@ def an_artifact(network):
 def write(folder, name):
     """Write the files of a network, and return the number of scores."""
     network, options = NETWORKS[name]
-    made, shape = an_artifact(network), shape_of(network, STEPS, **options)
+    made, shape = an_artifact(network, options.get("largest_input", 1)), shape_of(network, STEPS, **options)
     for file, text in {**bundle.common(shape), **bundle.sources(made, shape), **soc.sources(made, shape)}.items():
         (folder / file).parent.mkdir(exist_ok=True)
         (folder / file).write_text(text)
@@ -121,10 +122,10 @@ def test_the_driver_reports_what_is_wrong_and_begins_anew(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
-@pytest.mark.parametrize("spikes", [1, 2])
-def test_the_driver_and_the_example_compile_without_a_warning(spikes, tmp_path):
+@pytest.mark.parametrize("inputs", [{"spikes": 1}, {"spikes": 2}, {"largest_input": 255}])
+def test_the_driver_and_the_example_compile_without_a_warning(inputs, tmp_path):
     network = random_network(1, (64, 8, 10))
-    shape = shape_of(network, STEPS, lanes=4, units=2, spikes=spikes)
+    shape = shape_of(network, STEPS, lanes=4, units=2, **inputs)
     made = an_artifact(network)
     for file, text in {**bundle.common(shape), **soc.sources(made, shape)}.items():
         (tmp_path / file).parent.mkdir(exist_ok=True)

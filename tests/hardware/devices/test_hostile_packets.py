@@ -122,12 +122,11 @@ def test_after_a_write_that_fails_the_device_holds_no_network():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("error", [6, 7])
-def test_an_error_that_the_driver_does_not_know(error):
+def test_an_error_that_the_driver_does_not_know():
     with open_core() as device:
         read = device.block.read
-        device.block.read = lambda register: error << 8 if register == Register.STATUS else read(register)
-        with pytest.raises(DeviceError, match=f"refused a packet: error {error}, which this driver does not know"):
+        device.block.read = lambda register: 7 << 8 if register == Register.STATUS else read(register)
+        with pytest.raises(DeviceError, match="refused a packet: error 7, which this driver does not know"):
             device.run(SPIKES)
 
 

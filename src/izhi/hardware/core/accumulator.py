@@ -125,7 +125,7 @@ class Accumulator(wiring.Component):
     inference waits until they are done.
 
     Ports:
-        input: events of the features behind the pools, of one or two spikes.
+        input: events of the features behind the pools, of spikes of one or two of them.
         feedback: the layer's own spikes, which count in the next step.
         weights: fills the memory of weights: word source · groups + group holds the weights of a group's
             lanes, the lowest first.
@@ -142,13 +142,13 @@ class Accumulator(wiring.Component):
         self._is_addressed, self._group, self._erases = Signal(), Signal(number_below(shape.sums)), Signal()
         super().__init__(
             {
-                "input": In(events(shape.features, shape.spikes)),
+                "input": In(events(shape.features, shape.spikes, shape.most_at_once)),
                 "feedback": In(events(shape.outputs)),
                 "weights": In(loading(*shape.weight_memory)),
                 **dict.fromkeys(("is_ready", "is_idle", "reads"), In(1)),
                 **dict.fromkeys(("start", "end"), Out(1)),
                 "sums": Out(data.ArrayLayout(signed(shape.accumulator_bits), shape.units)),
-                "spikes": Out(range(shape.spikes + 1)),
+                "spikes": Out(range(max(shape.spikes, shape.most_at_once) + 1)),
             }
         )
 
@@ -167,10 +167,18 @@ class Accumulator(wiring.Component):
             with m.If(self._takes):
                 m.d.sync += [other.eq(self._begins.other), is_pair.eq(self._begins.kind == EventKind.PAIR)]
             line.put(is_pair=is_pair)
+        if s.most_at_once > 1:
+            times = Signal(s.most_at_once.bit_length(), reset_less=True)
+            with m.If(self._takes):
+                m.d.sync += times.eq(self._begins.times)
+            line.put(times=times)
         pending, addends = [self._is_addressed, *line.flags("is_word", weights.latency - 1)], weights.data
-        if s.spikes == 2:
+        if s.spikes == 2 or s.most_at_once > 1:
             line.advance()
-            pending, addends = [*pending, line["is_word"]], self._pair_sums(m, weights, line["is_pair"])
+            pending.append(line["is_word"])
+            addends = (
+                self._pair_sums(m, weights, line["is_pair"]) if s.spikes == 2 else self._products(line, weights.data)
+            )
         before = line["group"]
         line.advance()
         m.d.comb += [
@@ -229,9 +237,13 @@ class Accumulator(wiring.Component):
                 with m.If(has_feedback):
                     first = (self.feedback.payload.source + (s.sources - s.outputs)) * s.groups
                     m.d.comb += [self.feedback.ready.eq(can_take), begins.address.eq(first), self._takes.eq(can_take)]
+                    if s.most_at_once > 1:
+                        m.d.comb += begins.times.eq(1)
                 with m.Elif(arriving.valid), m.Switch(arriving.payload.kind):
                     with m.Case(EventKind.SPIKE, EventKind.PAIR):
                         spikes = 1 + (arriving.payload.kind == EventKind.PAIR)
+                        if s.most_at_once > 1:
+                            spikes = arriving.payload.times
                         m.d.comb += [arriving.ready.eq(can_take), begins.eq(arriving.payload)]
                         m.d.comb += [self._takes.eq(can_take), self.spikes.eq(Mux(can_take, spikes, 0))]
                     with m.Case(EventKind.STEP), m.If(~is_pending & self.is_ready):
@@ -257,7 +269,15 @@ class Accumulator(wiring.Component):
         ]
         if s.spikes == 2:
             m.d.comb += arriving.payload.other.eq(self.input.payload.other * s.groups)
+        if s.most_at_once > 1:
+            m.d.comb += arriving.payload.times.eq(self.input.payload.times)
         return arriving
+
+    def _products(self, line: Pipeline, word: Value) -> Value:
+        """The weights of a source times its spikes, a cycle behind the weights."""
+        s, times = self.shape, Cat(line["times"], Const(0)).as_signed()
+        weights = [word[lane * s.weight_bits : (lane + 1) * s.weight_bits].as_signed() for lane in range(s.lanes)]
+        return Cat(line.product(weight, times, 0)[: s.addend_bits] for weight in weights)
 
     def _pair_sums(self, m: Module, weights: LoadableMemory, is_pair: Value) -> Value:
         """The weights of a source plus, in a pair, those of the other source, a cycle behind the weights."""

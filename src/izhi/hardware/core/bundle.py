@@ -23,7 +23,7 @@ from izhi.hardware.core.description import to_json
 from izhi.hardware.core.fit import fitted
 from izhi.hardware.core.packets import Words
 from izhi.hardware.core.protocol import ABORTED, IDENTITY, VERSION, Control, Error, Opcode, Register, Status
-from izhi.hardware.core.shape import PAIR_BITS, CoreShape, ceil_div, fingerprint
+from izhi.hardware.core.shape import COUNTED_BITS, PAIR_BITS, CoreShape, ceil_div, fingerprint
 from izhi.hardware.core.simulated import SimulatedCore
 from izhi.hardware.devices.core import CoreDevice
 from izhi.hardware.fixed import run
@@ -180,8 +180,10 @@ def header(shape: CoreShape) -> str:
         *((f"{prefix}_{member.name}", member.value, member.about) for kind, prefix in kinds for member in kind),
         ("OP_SHIFT", 28, "of the opcode in a word"), ("INPUTS", shape.layers[0].inputs, ""),
         ("LAYERS", len(shape.layers), ""), ("SCORES", shape.scores, ""), ("MOST_STEPS", shape.steps, ""),
-        ("MEMORIES", len(shape.memories), ""), ("SPIKES", shape.layers[0].spikes, "of the input in a word, at most"),
+        ("MEMORIES", len(shape.memories), ""), ("SPIKES", shape.layers[0].spikes, "inputs in a word, at most"),
         ("PAIR_SHIFT", PAIR_BITS, "of the second spike in such a word"),
+        ("LARGEST_INPUT", shape.layers[0].largest_input, "spikes of an input in a step, at most"),
+        ("COUNT_SHIFT", COUNTED_BITS, "of their number in a word"),
     ]  # fmt: skip
     for number, (about, bits, words) in enumerate(shape.memories):
         rows += [(f"MEMORY_{number}_BITS", bits, about), (f"MEMORY_{number}_WORDS", words, "")]

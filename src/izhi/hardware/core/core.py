@@ -59,7 +59,7 @@ class Core(wiring.Component):
                 "output": Out(stream.Signature(WORD)),
                 "expected": In(32),
                 "error": Out(Error),
-                "events": Out(range(shape.layers[0].spikes + 1)),
+                "events": Out(self.layers[0].spikes.shape()),
                 "spikes": Out(len(shape.layers)),
                 **dict.fromkeys(("clear", "acknowledge", "sends_spikes"), In(1)),
                 **dict.fromkeys(("is_busy", "is_answering", "inferences"), Out(1)),
@@ -82,7 +82,8 @@ class Core(wiring.Component):
         m.submodules.taps = taps = ResetInserter(discard)(_Taps(self.shape))
         m.submodules.decoder = decoder = self._decoder(m)
         head = self.shape.layers[0]
-        m.submodules.first = first = ResetInserter(discard)(SkidBuffer(event(head.inputs, head.spikes)))
+        arriving = event(head.inputs, head.spikes, head.largest_input)
+        m.submodules.first = first = ResetInserter(discard)(SkidBuffer(arriving))
         wiring.connect(m, decoder.output, first.input)
         wiring.connect(m, first.output, self.layers[0].input)
         following = [layer.input for layer in self.layers[1:]] + [self.scores.input]
@@ -137,7 +138,7 @@ class Core(wiring.Component):
         """The decoder, connected to memories and control ports."""
         head = self.shape.layers[0]
         memories = [(bits, words) for _, bits, words in self.shape.memories]
-        decoder = Decoder(head.inputs, self.shape.steps, memories, head.spikes)
+        decoder = Decoder(head.inputs, self.shape.steps, memories, head.spikes, head.largest_input)
         ports = [getattr(layer, name) for layer in self.layers for name, _ in layer.shape.memories]
         if isinstance(self.scores, ReadoutUnit):
             ports += [self.scores.weights, self.scores.constants]

@@ -13,17 +13,18 @@ from izhi.hardware.core.arithmetic import number_below
 from izhi.hardware.core.buffers import SkidBuffer
 from izhi.hardware.core.events import EventKind, events
 from izhi.hardware.core.protocol import Error, Opcode
-from izhi.hardware.core.shape import PAIR_BITS, ceil_div
+from izhi.hardware.core.shape import COUNTED_BITS, PAIR_BITS, ceil_div
 
 #: A word of 32 bits, and whether it is the last of a packet.
 WORD = data.StructLayout({"word": unsigned(32), "last": 1})
 #: The same, classified as the first word of a packet or an event: is_source and is_memory mean that its number is one,
-#: are_sources that both numbers of a pair are.
+#: are_sources that both numbers of a pair are, is_counted that of an input whose spikes it counts, and is_number that
+#: it may have so many.
 _CLASSIFIED = data.StructLayout(
     {
         **WORD.members,
         **{f"is_{kind.name.lower()}": 1 for kind in Opcode},
-        **dict.fromkeys(("is_source", "are_sources", "is_memory"), 1),
+        **dict.fromkeys(("is_source", "are_sources", "is_counted", "is_number", "is_memory"), 1),
     }
 )
 
@@ -49,10 +50,14 @@ class Decoder(wiring.Component):
         steps: the most of an inference.
         memories: bits of a word, and words, of each memory.
         spikes: that the first layer accepts in a cycle, 1 or 2; with 1, pairs are errors.
+        times: most spikes of an input in an event; with 1, words that count spikes are errors.
     """
 
-    def __init__(self, inputs: int, steps: int, memories: Sequence[tuple[int, int]], spikes: int = 1) -> None:
-        self.inputs, self.steps, self.memories, self.spikes = inputs, steps, list(memories), spikes
+    def __init__(
+        self, inputs: int, steps: int, memories: Sequence[tuple[int, int]], spikes: int = 1, times: int = 1
+    ) -> None:
+        self.inputs, self.steps, self.memories = inputs, steps, list(memories)
+        self.spikes, self.times = spikes, times
         self.chunks = [ceil_div(width, 32) for width, _ in self.memories]
         # Memory and address of the current word, its chunks so far, and whether it is whole.
         self._memory, self._address = Signal(number_below(len(self.memories))), Signal(32)
@@ -62,7 +67,7 @@ class Decoder(wiring.Component):
         super().__init__(
             {
                 "input": In(stream.Signature(WORD)),
-                "output": Out(events(inputs, spikes)),
+                "output": Out(events(inputs, spikes, times)),
                 "address": Out(32),
                 "word": Out(32 * max(self.chunks)),
                 "enable": Out(len(self.memories)),
@@ -85,6 +90,8 @@ class Decoder(wiring.Component):
         ]
         if self.spikes == 2:
             m.d.comb += self.output.payload.other.eq(word.word[PAIR_BITS:])
+        if self.times > 1:
+            m.d.comb += self.output.payload.times.eq(Mux(word.is_count, word.word[COUNTED_BITS:], 1))
         with m.If(self.acknowledge):
             m.d.sync += self.error.eq(Error.NONE)
         # A word is written two cycles behind its last chunk, from registers of its own, since the path is long.
@@ -115,7 +122,7 @@ class Decoder(wiring.Component):
     def _classify(self, m: Module) -> None:
         """The fields of a word that depend on it alone, a cycle before it is decoded."""
         word, last, seen = self.input.payload.word, self.input.payload.last, self._seen.input.payload
-        one, other = word[:PAIR_BITS], word[PAIR_BITS : 2 * PAIR_BITS]
+        one, other, number = word[:PAIR_BITS], word[PAIR_BITS : 2 * PAIR_BITS], word[COUNTED_BITS:28]
         m.d.comb += [
             self._seen.input.valid.eq(self.input.valid),
             self.input.ready.eq(self._seen.input.ready),
@@ -124,18 +131,23 @@ class Decoder(wiring.Component):
             *(getattr(seen, f"is_{kind.name.lower()}").eq(word[28:] == kind) for kind in Opcode),
             seen.is_source.eq(word[:24] < self.inputs),
             seen.are_sources.eq((one < self.inputs) & (other < self.inputs)),
+            seen.is_counted.eq(word[:COUNTED_BITS] < self.inputs),
+            seen.is_number.eq((number != 0) & (number <= self.times)),
             seen.is_memory.eq(word[:8] < len(self.memories)),
         ]
 
     def _events(self, m: Module, word: Any, steps: _Steps) -> None:
         is_spike, is_step, is_end, is_write = word.is_spike, word.is_step, word.is_end, word.is_write
         is_pair = word.is_pair if self.spikes == 2 else Const(0)
-        kind = Mux(is_spike, EventKind.SPIKE, Mux(is_step, EventKind.STEP, Mux(is_end, EventKind.END, EventKind.PAIR)))
+        is_count = word.is_count if self.times > 1 else Const(0)
+        kind = Mux(is_step, EventKind.STEP, Mux(is_end, EventKind.END, Mux(is_pair, EventKind.PAIR, EventKind.SPIKE)))
         m.d.comb += self.aborts.eq(self.fault & (~is_write | self._is_open))
-        with m.If(~(is_spike | is_step | is_end | is_write | is_pair)):
+        with m.If(~(is_spike | is_step | is_end | is_write | is_pair | is_count)):
             self._fail(m, Error.OPCODE)
-        with m.Elif((is_spike & ~word.is_source) | (is_pair & ~word.are_sources)):
+        with m.Elif((is_spike & ~word.is_source) | (is_pair & ~word.are_sources) | (is_count & ~word.is_counted)):
             self._fail(m, Error.SOURCE)
+        with m.Elif(is_count & ~word.is_number):
+            self._fail(m, Error.COUNT)
         with m.Elif((is_end & steps.is_other) | (is_step & steps.is_full)):
             self._fail(m, Error.STEPS)
         with m.Elif(is_write & (self._is_open | ~word.is_memory)):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from izhi.equation.graph import Symbol, in_order
 from izhi.equation.integers import bits_gained
-from izhi.hardware.core.shape import CoreShape, LayerShape, step_of
+from izhi.hardware.core.shape import CoreShape, LayerShape, ReadoutShape, step_of
 from izhi.hardware.fixed import IntegerNetwork, run
 from izhi.hardware.fixed.network import IntegerProjection
 
@@ -57,7 +57,7 @@ def operations(network: IntegerNetwork, shape: CoreShape, spikes: NDArray[np.int
         zip(network.layers, shape.layers, run(network, spikes).spikes, strict=True), start=1
     ):
         own = int(fired.sum()) if s.recurrent else 0
-        read = _reads(layer, arriving) + own
+        read = _reads(layer, arriving, s) + own
         # A sum is read and written once for two spikes of a cycle.
         added = int(((arriving.sum(2, dtype=np.int64) + 1) // 2).sum()) + own if s.spikes == 2 else read
         counts = _of_layer(s, read * s.groups / batch, added * s.groups / batch, steps * s.outputs)
@@ -65,7 +65,7 @@ def operations(network: IntegerNetwork, shape: CoreShape, spikes: NDArray[np.int
         arriving = fired
     readout, r = network.readout, shape.readout
     if readout is not None and r is not None:
-        added_weights = _reads(readout, arriving) * r.outputs / batch
+        added_weights = _reads(readout, arriving, r) * r.outputs / batch
         updates, membrane = r.outputs * (steps if r.is_stepwise else 1), r.membrane
         bits = r.accumulator_bits * r.multiplier_bits
         if membrane is not None:
@@ -83,6 +83,8 @@ def _of_layer(s: LayerShape, words: float, sums: float, updates: int) -> Iterato
     """Operations on words of weights and of sums and in updates of neurons: what, how often, and pJ of each."""
     added, sum_bits = words * s.lanes, s.accumulator_bits
     yield "weights read", added, s.weight_bits * ACCESS
+    if s.most_at_once > 1:
+        yield "weights times spikes", added, s.weight_bits * s.most_at_once.bit_length() * PRODUCT
     yield "weights added", added, sum_bits * ADDITION
     if s.sums > 1:  # a single word of sums is in registers
         yield "sums read and written", 2 * sums * s.lanes, sum_bits * ACCESS
@@ -116,7 +118,12 @@ def _widths(nodes: list[Symbol], s: LayerShape) -> dict[Symbol, int]:
     return widths
 
 
-def _reads(projection: IntegerProjection, arriving: NDArray[np.integer]) -> int:
-    """Spikes behind the pools, each counted at every position whose window covers it."""
-    x = projection.pooled(arriving.reshape(-1, arriving.shape[2]).astype(np.int64))
+def _reads(projection: IntegerProjection, arriving: NDArray[np.integer], s: LayerShape | ReadoutShape) -> int:
+    """Events behind the pools and delays, each counted at every position whose window covers it.
+
+    An event is the spikes of an input in a step, and behind delays those of a feature.
+    """
+    x = projection.pooled(np.minimum(arriving.reshape(-1, arriving.shape[2]), 1).astype(np.int64))
+    if isinstance(s, LayerShape) and s.delay:
+        x = np.minimum(x, 1)
     return int((x if projection.window is None else projection.window.views(x)).sum())

@@ -22,15 +22,17 @@ class EventKind(IntEnum):
     PAIR = 3  #: two spikes
 
 
-def event(sources: int, spikes: int = 1) -> data.StructLayout:
-    """An event of at most so many spikes: its kind, and the number of each source that fired."""
+def event(sources: int, spikes: int = 1, times: int = 1) -> data.StructLayout:
+    """An event of spikes of one source or two: its kind, the number of each source, and how often a source fired if it
+    may be more than once."""
     names = ("source", "other")[:spikes]
-    return data.StructLayout({"kind": EventKind, **dict.fromkeys(names, number_below(sources))})
+    counted = {"times": unsigned(times.bit_length())} if times > 1 else {}
+    return data.StructLayout({"kind": EventKind, **dict.fromkeys(names, number_below(sources)), **counted})
 
 
-def events(sources: int, spikes: int = 1) -> stream.Signature:
-    """A stream of events of that many sources."""
-    return stream.Signature(event(sources, spikes))
+def events(sources: int, spikes: int = 1, times: int = 1) -> stream.Signature:
+    """A stream of events of that many sources, see ``event``."""
+    return stream.Signature(event(sources, spikes, times))
 
 
 def entry(shape: LayerShape) -> data.StructLayout:

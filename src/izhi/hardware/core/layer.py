@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, fifo, wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.accumulator import Accumulator
-from izhi.hardware.core.arithmetic import following, number_below
+from izhi.hardware.core.arithmetic import following
 from izhi.hardware.core.buffers import Queue
 from izhi.hardware.core.events import EventKind, EventSerializer, entry, events
 from izhi.hardware.core.memories import LoadableMemory, loading
@@ -26,7 +26,7 @@ class DelayLine(wiring.Component):
     """Spikes in; in each step the spikes out that arrive in it, and then the end of the step.
 
     A memory has a cell for each source in each of the next steps: the number of its spikes that arrive then. At the end
-    of a step its cells are read, a source in a cycle.
+    of a step its cells are read, a source in a cycle, and the spikes of each are sent as one event.
 
     Ports:
         input, output: events.
@@ -34,28 +34,24 @@ class DelayLine(wiring.Component):
     """
 
     def __init__(self, shape: LayerShape) -> None:
-        self.count, self.slots, self.most = shape.features, shape.delay + 1, shape.largest
+        self.count, self.slots, self.most = shape.features, shape.delay + 1, shape.most_at_once
         self.delays_of = dict(shape.memories)["delays"]
-        self.entry = data.StructLayout(
-            {"kind": EventKind, "source": number_below(self.count), "times": self.most.bit_length()}
-        )
+        arriving, leaving = (events(self.count, times=times) for times in (shape.largest_input, self.most))
         # A spike is accepted; the cells of a source are read, the end of a step or inference is sent, cells are erased.
         self._takes, self._reads, self._marks, self._erases = Signal(), Signal(), Signal(), Signal()
         self._slot, self._cell = Signal(range(self.slots)), Signal(range(self.slots * self.count))
-        super().__init__(
-            {"input": In(events(self.count)), "output": Out(events(self.count)), "delays": In(loading(*self.delays_of))}
-        )
+        super().__init__({"input": In(arriving), "output": Out(leaving), "delays": In(loading(*self.delays_of))})
 
     def elaborate(self, platform: object) -> Module:
-        m, cell, event = Module(), self._cell, self.input.payload
+        m, cell, kind, sent = Module(), self._cell, self.input.payload.kind, self.output.payload.shape()
         m.submodules.delays = delays = LoadableMemory(*self.delays_of)
         m.submodules.cells = memory = LoadableMemory(self.most.bit_length(), self.slots * self.count)
         wiring.connect(m, wiring.flipped(self.delays), delays.fill)
         depth = _QUEUED + memory.latency + 2
-        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=self.entry.size, depth=depth)
-        spikes, mark, source = Signal(self.entry), Signal(self.entry), Signal(range(max(2, self.count)))
+        m.submodules.queue = queue = fifo.SyncFIFOBuffered(width=sent.size, depth=depth)
+        spikes, mark, source = Signal(sent), Signal(sent), Signal(range(max(2, self.count)))
         arrival, counted, is_pending = self._count(m, delays, memory)
-        is_arrival, one_more = arrival["is_spike"], memory.data + 1 if self.most > 1 else 1
+        is_arrival, total = arrival["is_spike"], memory.data + arrival["times"] if self.most > 1 else Const(1)
         # A cell that is read is erased, and its spikes are sent.
         line = Pipeline(m)
         line.put(is_read=self._reads, source=source, cell=cell)
@@ -63,17 +59,17 @@ class DelayLine(wiring.Component):
         m.d.comb += [
             memory.address.eq(Mux(self._reads, cell, counted)),
             memory.fill.address.eq(Mux(self._erases, cell, Mux(is_arrival, arrival["cell"], line["cell"]))),
-            memory.fill.word.eq(Mux(self._erases | ~is_arrival, 0, one_more)),
+            memory.fill.word.eq(Mux(self._erases | ~is_arrival, 0, total)),
             memory.fill.enable.eq(self._erases | is_arrival | line["is_read"]),
-            mark.kind.eq(event.kind),
+            mark.kind.eq(kind),
             spikes.kind.eq(EventKind.SPIKE),
             spikes.source.eq(line["source"]),
-            spikes.times.eq(memory.data),
+            *([spikes.times.eq(memory.data)] if self.most > 1 else []),
             queue.w_data.eq(Mux(self._marks, mark, spikes)),
             queue.w_en.eq(self._marks | (line["is_read"] & (memory.data != 0))),
         ]
+        wiring.connect(m, queue.r_stream, wiring.flipped(self.output))
         self._run(m, queue, source, is_pending, is_reading)
-        self._send(m, queue)
         return m
 
     def _count(self, m: Module, delays: LoadableMemory, memory: LoadableMemory) -> tuple[Pipeline, Value, Value]:
@@ -84,7 +80,8 @@ class DelayLine(wiring.Component):
         """
         event, line = self.input.payload, Pipeline(m)
         m.d.comb += delays.address.eq(event.source)
-        line.put(is_spike=self._takes, source=event.source)
+        times = event.times if "times" in dict(event.shape()) else 1
+        line.put(is_spike=self._takes, source=event.source, times=times)
         flags = line.flags("is_spike", delays.latency)
         line.put(due=self._slot + delays.data)
         flags += line.flags("is_spike", 1)
@@ -130,21 +127,6 @@ class DelayLine(wiring.Component):
                 m.d.sync += slot.eq(following(slot, self.slots))
                 m.next = "take"
 
-    def _send(self, m: Module, queue: Any) -> None:
-        """Send each entry as many times as it has spikes."""
-        head, sent = Signal(self.entry), Signal(self.most.bit_length())
-        is_last = (head.kind != EventKind.SPIKE) | (sent + 1 == head.times)
-        is_sent = queue.r_rdy & self.output.ready
-        m.d.comb += [
-            head.eq(queue.r_data),
-            self.output.valid.eq(queue.r_rdy),
-            self.output.payload.kind.eq(head.kind),
-            self.output.payload.source.eq(head.source),
-            queue.r_en.eq(is_sent & is_last),
-        ]
-        with m.If(is_sent):
-            m.d.sync += sent.eq(Mux(is_last, 0, sent + 1))
-
 
 class CoreLayer(wiring.Component):
     """Events in, events out; the sums of a step are computed while the neurons run the step before.
@@ -162,10 +144,10 @@ class CoreLayer(wiring.Component):
         self.accumulator, self.neurons = Accumulator(shape), NeuronPipeline(shape)
         super().__init__(
             {
-                "input": In(events(shape.inputs, shape.spikes)),
+                "input": In(events(shape.inputs, shape.spikes, shape.largest_input)),
                 "output": Out(events(shape.outputs)),
                 **{name: In(loading(*memory)) for name, memory in shape.memories},
-                "spikes": Out(range(shape.spikes + 1)),
+                "spikes": Out(self.accumulator.spikes.shape()),
                 **{name: Out(getattr(self.neurons, name).shape()) for name in STATES},
             }
         )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from izhi.hardware.core.protocol import Opcode
-from izhi.hardware.core.shape import PAIR_BITS, CoreShape, LayerShape, ReadoutShape, constants_of
+from izhi.hardware.core.shape import COUNTED_BITS, PAIR_BITS, CoreShape, LayerShape, ReadoutShape, constants_of
 from izhi.hardware.fixed import IntegerNetwork, Outcome
 from izhi.hardware.fixed.network import IntegerProjection
 from izhi.hardware.networks import Array
@@ -73,19 +73,20 @@ def inferences(spikes: NDArray[np.integer], at_once: int = 1) -> Words:
     """Spikes (T, batch, inputs) as one packet of an inference for each sample.
 
     Args:
-        spikes: an input may fire several times in a step.
-        at_once: spikes in a word, 1 or 2.
+        spikes: an input may fire several times in a step, if at_once is 1.
+        at_once: inputs of a word, 1 or 2.
     """
     steps, batch, _ = spikes.shape
     by_sample = np.ascontiguousarray(spikes.transpose(1, 0, 2))
     b, t, source = by_sample.nonzero()
-    times = by_sample[b, t, source].astype(np.int64)
-    step, source = np.repeat(b * steps + t, times), np.repeat(source, times)
-    # The first spike of each word, and whether a second one of the same step follows in it.
+    times, step = by_sample[b, t, source].astype(np.uint32), b * steps + t
+    # The first input of each word, and whether a second one of the same step follows in it.
     counts = np.bincount(step, minlength=batch * steps)
     within = np.arange(len(source)) - (counts.cumsum() - counts)[step]
     first = np.flatnonzero(within % at_once == 0)
     events = source[first].astype(np.uint32)
+    events[times[first] > 1] |= Opcode.COUNT << 28
+    events |= np.where(times[first] > 1, times[first], 0) << COUNTED_BITS
     if at_once == 2:
         is_pair = within[first] + 1 < counts[step[first]]
         events[is_pair] |= (Opcode.PAIR << 28) | source[first[is_pair] + 1].astype(np.uint32) << PAIR_BITS

@@ -29,6 +29,11 @@ class Opcode(_Described):
     STEP = 1, "the step is over"
     END = 2, "the inference is over, and with TLAST the packet"
     PAIR = (3, "two spikes of the input, in bits 0 to 13 and 14 to 27, for a core that adds two in a cycle")
+    COUNT = (
+        4,
+        "several spikes of the input in bits 0 to 19, their number in bits 20 to 27, for a core whose inputs fire"
+        " several times in a step",
+    )
     WRITE = (
         8,
         "write to the memory in bits 0 to 7: then the first address, the number of memory words, and"
@@ -45,6 +50,7 @@ class Error(_Described):
     MEMORY = 3, "a memory or address that does not exist, or a write within a packet of inferences"
     LAST = (4, "a packet that does not end with an inference, or a write of another length")
     STEPS = 5, "a wrong number of steps"
+    COUNT = 6, "no spikes of an input, or more than the core takes at once"
 
 
 class Register(_Described):

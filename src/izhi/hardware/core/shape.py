@@ -32,6 +32,8 @@ from izhi.hardware.networks import GRADED
 MOST_LAYERS = 16
 #: Bits of each of two sources in one word.
 PAIR_BITS = 14
+#: Bits of the source in a word that counts its spikes.
+COUNTED_BITS = 20
 #: The shift behind the product with the multiplier, as the value of a shift in ``step_of``.
 SHIFT = "shift"
 #: Bits of a score.
@@ -79,12 +81,13 @@ class LayerShape(Connectivity):
         delay: the longest, in steps, of the features behind the pools; 0 for none.
         window: of a convolution, or None.
         pools: applied to the inputs.
-        spikes: that are added in a cycle, 1 or 2; 2 only without delays, window and pools.
+        spikes: that are added in a cycle, 1 or 2, each of another input; 2 only without delays, window and pools, and
+            where an input fires once in a step.
         others: formats of a third state and of more.
         step, initial: of neurons whose kind has no name, see ``IntegerNeuron``.
 
     Raises:
-        SettingError: for lanes, units or spikes that no core has.
+        SettingError: for lanes, units, spikes or inputs that no core has.
     """
 
     kind: str
@@ -115,6 +118,15 @@ class LayerShape(Connectivity):
             raise SettingError(f"lanes is {self.lanes} and units is {self.units}, expected units that divide lanes")
         if self.spikes not in (1, 2):
             raise SettingError(f"spikes is {self.spikes}, expected 1 or 2 that are added at once")
+        if self.pools and self.largest_input > 1:
+            raise SettingError(
+                f"an input fires up to {self.largest_input} times in a step, but is behind a pool, which takes single"
+                " spikes; use 1"
+            )
+        if self.spikes == 2 and self.largest_input > 1:
+            raise SettingError(
+                "spikes is 2, but an input fires several times in a step, whose spikes are added at once; use 1"
+            )
         if self.spikes == 2 and not _takes_pairs(self, bool(self.delay)):
             raise SettingError(
                 "spikes is 2, but the first layer has delays, pools, a convolution or more than"
@@ -152,6 +164,11 @@ class LayerShape(Connectivity):
         return self.most(self.largest_input)
 
     @property
+    def most_at_once(self) -> int:
+        """Most spikes of a feature that are added at once; delays add up those that arrive in a step."""
+        return self.largest if self.delay else self.largest_input
+
+    @property
     def groups(self) -> int:
         """Words of weights, and cycles, of a spike at each position of the window that covers it."""
         return ceil_div(self.channels, self.lanes)
@@ -180,7 +197,8 @@ class LayerShape(Connectivity):
     @property
     def addend_bits(self) -> int:
         """Of the number that is added to a sum in a cycle."""
-        return self.weight_bits + self.spikes - 1
+        at_once = self.most_at_once
+        return self.weight_bits + (at_once.bit_length() if at_once > 1 else self.spikes - 1)
 
     @property
     def rows(self) -> int:
@@ -411,6 +429,7 @@ class CoreShape:
 def identity(shape: CoreShape) -> str:
     """Text by which shapes differ: the repr, whose names are those of files, and what older cores do not have."""
     steps: list[object] = [(x.step.text, x.initial, x.others) for x in shape.layers if x.step is not None]
+    steps += [x.most_at_once for x in shape.layers if x.most_at_once > 1]
     r = shape.readout
     steps += [(r.membrane, r.reads)] if r is not None and r.is_stepwise else []
     return repr(shape) + "".join(map(repr, steps))
@@ -486,9 +505,9 @@ def require_score(readout: ReadoutShape) -> None:
         raise SettingError(f"scores may take {readout.score_bits} bits, expected at most {SCORE_BITS}; use fewer steps")
 
 
-def takes_pairs(network: IntegerNetwork) -> bool:
-    """Whether two spikes of the input can be added in a cycle."""
-    return _takes_pairs(network.layers[0], network.layers[0].delay is not None)
+def takes_pairs(network: IntegerNetwork, largest_input: int = 1) -> bool:
+    """Whether spikes of two inputs can be added in a cycle, if an input fires so often in a step."""
+    return largest_input == 1 and _takes_pairs(network.layers[0], network.layers[0].delay is not None)
 
 
 def shape_of(

@@ -212,6 +212,6 @@ class SimulatedCopies:
 
 
 def _cycles_of_step(shape: CoreShape) -> int:
-    """The most cycles of a time step, in which a core with delays takes no word: every source fires as often as it can,
-    to all lanes in turn, and then all neurons are updated."""
-    return sum((s.features * s.largest + s.feedback) * s.sums + s.outputs for s in shape.layers)
+    """The most cycles of a time step, in which a core with delays takes no word: every source fires, to all lanes in
+    turn, and then all neurons are updated."""
+    return sum((s.features + s.feedback) * s.sums + s.outputs for s in shape.layers)

@@ -153,7 +153,7 @@ def pooled(m: Module, before: Any, pools: Sequence[Pool], steps: int) -> Any:
 def reached(shape: LayerShape) -> data.StructLayout:
     """The addresses of a spike: its first word of weights, its first word of sums, and further rows and columns.
 
-    With two spikes at once, also the first word of the other's weights.
+    With two spikes at once, also the first word of the other's weights; with several of a feature, their number.
     """
     window = shape.window
     down, across = (1, 1) if window is None else (window.down, window.across)
@@ -165,6 +165,7 @@ def reached(shape: LayerShape) -> data.StructLayout:
             "rows": number_below(down),
             "columns": number_below(across),
             **({"other": number_below(shape.weight_memory[1])} if shape.spikes == 2 else {}),
+            **({"times": unsigned(shape.most_at_once.bit_length())} if shape.most_at_once > 1 else {}),
         }
     )
 
@@ -182,7 +183,8 @@ class WindowAddressing(wiring.Component):
 
     def __init__(self, shape: LayerShape) -> None:
         self.shape = shape
-        super().__init__({"input": In(events(shape.features)), "output": Out(stream.Signature(reached(shape)))})
+        arriving = events(shape.features, times=shape.most_at_once)
+        super().__init__({"input": In(arriving), "output": Out(stream.Signature(reached(shape)))})
 
     def elaborate(self, platform: object) -> Module:
         m, s, window = Module(), self.shape, self.shape.window
@@ -194,6 +196,8 @@ class WindowAddressing(wiring.Component):
         line = Pipeline(m, moves)
         m.d.comb += self.input.ready.eq(moves)
         line.put(is_there=self.input.valid, kind=arriving.kind, source=narrowed(arriving.source, s.features))
+        if s.most_at_once > 1:
+            line.put(times=arriving.times)
         locate(line, window)
         for k, (name, size, places) in enumerate(
             (("y", window.height, window.down), ("x", window.width, window.across))
@@ -211,6 +215,8 @@ class WindowAddressing(wiring.Component):
         line.advance()
         m.d.comb += buffer.input.valid.eq(line["is_there"])
         addresses: Any = buffer.input.payload
+        if s.most_at_once > 1:
+            m.d.comb += addresses.times.eq(line["times"])
         m.d.comb += [
             addresses.kind.eq(line["kind"]),
             addresses.address.eq(line["row"]),

@@ -101,7 +101,7 @@ def shape_for(artifact: IntegerArtifact, lanes: int = 32, units: int = 2, spikes
     """The shape of a core for one artifact, see ``shape_of``; by default it adds two spikes per cycle if it can."""
     most = largest_input(artifact.encoding)
     if spikes is None:
-        spikes = 2 if takes_pairs(artifact.network) else 1
+        spikes = 2 if takes_pairs(artifact.network, most) else 1
     return shape_of(artifact.network, artifact.steps, lanes=lanes, units=units, largest_input=most, spikes=spikes)
 
 

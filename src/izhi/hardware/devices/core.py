@@ -170,7 +170,7 @@ class CoreDevice(Device[IntegerNetwork]):
     def _packets(self, spikes: NDArray[np.integer], sends_spikes: bool) -> Iterator[tuple[int, int]]:
         """First and last sample of each packet."""
         steps, batch, _ = spikes.shape
-        events = np.concatenate([[0], (spikes.sum((0, 2), dtype=np.int64) + steps + 1).cumsum()])
+        events = np.concatenate([[0], (np.count_nonzero(spikes, (0, 2)) + steps + 1).cumsum()])
         most = max(1, min(SAMPLES, WORDS // packets.room(self.shape, steps, 1, sends_spikes)))
         start = 0
         while start < batch:

@@ -74,27 +74,33 @@ enum izhi_result izhi_load(izhi_core core, const uint32_t *words, uint32_t count
 
 /* Sends the spikes of a step. */
 static enum izhi_result send_step(struct exchange *exchange, const uint8_t *spikes) {
-    uint32_t source, times, word = 0, is_waiting = 0;
-    for (source = 0; source < IZHI_INPUTS; source++)
-        for (times = spikes[source]; times != 0; times--) {
-            if (IZHI_SPIKES == 1 || is_waiting) {
-                word = is_waiting ? word | (uint32_t)IZHI_OP_PAIR << IZHI_OP_SHIFT | source << IZHI_PAIR_SHIFT : source;
-                if (send(exchange, word, SEND)) return IZHI_NO_PROGRESS;
-                is_waiting = 0;
-            } else {
-                word = source;
-                is_waiting = 1;
-            }
+    uint32_t source, word = 0, is_waiting = 0;
+    for (source = 0; source < IZHI_INPUTS; source++) {
+        uint32_t times = spikes[source];
+        if (times == 0) continue;
+        if (times > IZHI_LARGEST_INPUT) return IZHI_MALFORMED;
+        if (IZHI_SPIKES == 2 && !is_waiting) {
+            word = source;
+            is_waiting = 1;
+            continue;
         }
+        if (is_waiting)
+            word |= (uint32_t)IZHI_OP_PAIR << IZHI_OP_SHIFT | source << IZHI_PAIR_SHIFT;
+        else
+            word = times == 1 ? source : (uint32_t)IZHI_OP_COUNT << IZHI_OP_SHIFT | times << IZHI_COUNT_SHIFT | source;
+        if (send(exchange, word, SEND)) return IZHI_NO_PROGRESS;
+        is_waiting = 0;
+    }
     if (is_waiting && send(exchange, word, SEND)) return IZHI_NO_PROGRESS;
     return send(exchange, (uint32_t)IZHI_OP_STEP << IZHI_OP_SHIFT, SEND);
 }
 
 enum izhi_result izhi_infer(izhi_core core, const uint8_t *spikes, uint32_t steps, int32_t scores[IZHI_SCORES]) {
     struct exchange exchange = {core, 0, scores, 0, 0};
+    enum izhi_result result;
     uint32_t step, left = PATIENCE;
     for (step = 0; step < steps && !exchange.is_over; step++)
-        if (send_step(&exchange, spikes + step * IZHI_INPUTS)) return IZHI_NO_PROGRESS;
+        if ((result = send_step(&exchange, spikes + step * IZHI_INPUTS))) return result;
     if (send(&exchange, (uint32_t)IZHI_OP_END << IZHI_OP_SHIFT, SEND_LAST)) return IZHI_NO_PROGRESS;
     while (!exchange.is_over) {
         look(&exchange);

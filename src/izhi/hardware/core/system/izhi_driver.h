@@ -10,7 +10,7 @@
 enum izhi_result {
     IZHI_DONE = 0,
     IZHI_NO_CORE = 1,     /* no core at this address, or one of another izhi.h */
-    IZHI_MALFORMED = 2,   /* the core refused the packet; ERROR in the register STATUS says why */
+    IZHI_MALFORMED = 2,   /* the core refused the packet, ERROR in the register STATUS says why; or too many spikes */
     IZHI_UNEXPECTED = 3,  /* an answer of another length */
     IZHI_NO_PROGRESS = 4  /* the core neither takes words nor answers */
 };
@@ -30,7 +30,7 @@ enum izhi_result izhi_load(izhi_core core, const uint32_t *words, uint32_t count
 
 /* Runs one inference.
 
-   spikes: of each step the number of spikes of each input, steps * IZHI_INPUTS bytes.
+   spikes: of each step the number of spikes of each input, steps * IZHI_INPUTS bytes of at most IZHI_LARGEST_INPUT.
    scores: of each class. */
 enum izhi_result izhi_infer(izhi_core core, const uint8_t *spikes, uint32_t steps, int32_t scores[IZHI_SCORES]);
 
