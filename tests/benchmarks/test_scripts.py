@@ -14,7 +14,10 @@ import pytest
 
 import forking
 from izhi import cli
+from izhi.hardware import artifact, fixed
+from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.c import webassembly
+from networks import random_network, random_spikes
 
 pytestmark = pytest.mark.usefixtures("forked_processes")
 
@@ -29,6 +32,7 @@ TESTED = (
     "drawing",
     "enough_training",
     "event_orders_figure",
+    "executors",
     "explorer",
     "first_minutes",
     "full_size",
@@ -401,6 +405,26 @@ def test_own_neurons_on_core():
     assert re.fullmatch(
         r"\| two_compartment_lif \| 0 \| [\d.]+ % \| [\d.]+ % \| \d+ spikes, 0; \d+ spikes, 0 \|", table[2]
     )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("riscv64-unknown-elf-gcc"), reason="riscv64-unknown-elf-gcc is not installed")
+@pytest.mark.skipif(not shutil.which("qemu-system-riscv32"), reason="qemu-system-riscv32 is not installed")
+def test_executors(tmp_path):
+    spikes = random_spikes(1, 5, 4, 12)
+    network = random_network(1, recurrent=True, delay=3, readout=True)
+    scores = fixed.run(network, spikes).scores
+    artifact.save(IntegerArtifact(network, 5, tuple("abcd"), {}, {}, spikes, scores), tmp_path / "network.izhi")
+    said = run("executors", tmp_path / "network.izhi", "--samples", 3, "--on-core", 2, "--machines", "RV32")
+    head, _, found, _, costs, _, own = said.splitlines()
+    assert head == "| network | samples | spikes | torch | compiled | C | WebAssembly | core | Verilog | RV32 |"
+    _, samples, fired, torch, *different = (x.strip() for x in found.strip("| ").split("|"))
+    assert (samples, torch) == ("3", "–")
+    assert int(fired.replace(",", "")) == sum(int(x.sum()) for x in fixed.run(network, spikes[:, :3]).spikes)
+    assert set(different) <= {"0", "–"}
+    assert different[-1] == "0"
+    assert costs == "| network | flash | RAM | RV32 | ms | cycles |"
+    assert all(float(x.replace(",", "")) > 0 for x in own.strip("| ").split("|")[1:])
 
 
 @pytest.mark.slow
