@@ -185,6 +185,9 @@ def test_spikes_of_an_input_in_a_step_are_added_at_once(most, at_once):
     if most > 1:
         with pytest.raises(SettingError, match="spikes is 2, but an input fires several times in a step"):
             shape_of(network, STEPS, largest_input=most, spikes=2)
+        first, second = shape.layers
+        with pytest.raises(SettingError, match=f"inputs of layer 2 fire up to {most} times in a step, but they are"):
+            replace(shape, layers=(first, replace(second, largest_input=most)))
 
 
 def test_a_count_that_is_none_is_refused():

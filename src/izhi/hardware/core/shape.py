@@ -387,6 +387,9 @@ class CoreShape:
         layers: 1 to MOST_LAYERS.
         readout: or None, to count the last layer's spikes.
         steps: the most steps of an inference.
+
+    Raises:
+        SettingError: for another number of layers, or neurons that fire several times in a step.
     """
 
     layers: tuple[LayerShape, ...]
@@ -395,6 +398,12 @@ class CoreShape:
 
     def __post_init__(self) -> None:
         _require_layers(len(self.layers))
+        for number, layer in enumerate(self.layers[1:], start=2):
+            if layer.largest_input > 1:
+                raise SettingError(
+                    f"inputs of layer {number} fire up to {layer.largest_input} times in a step, but they are neurons,"
+                    " which fire once; use 1"
+                )
 
     @property
     def projections(self) -> tuple[LayerShape | ReadoutShape, ...]:
