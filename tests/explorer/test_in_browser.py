@@ -270,9 +270,11 @@ def test_runs(page):
     assert page.locator(".slick-row img").count() == 0  # a run's name is text
     write(page, "only runs of these settings", "command=x")
     page.get_by_text("unknown setting 'command'").wait_for()
+    height = "() => Bokeh.documents[0].get_model_by_name('curves').children[0].height"
+    of_all = page.evaluate(height)
     write(page, "only runs of these settings", "readout=spikes,weight_bits=none")
     until(page, "() => Bokeh.documents[0].get_model_by_name('runs').data.run.length == 4")
-    height = "() => Bokeh.documents[0].get_model_by_name('curves').children[0].height"
+    until(page, f"of_all => ({height})() < of_all", of_all)  # the figure follows the list
     of_four = page.evaluate(height)
     for count, name in enumerate(("both/lif/seed-0", "both/normalized/seed-0"), 1):
         rows.filter(has_text=name).locator("input").check()
