@@ -410,7 +410,8 @@ def test_own_neurons_on_core():
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("riscv64-unknown-elf-gcc"), reason="riscv64-unknown-elf-gcc is not installed")
 @pytest.mark.skipif(not shutil.which("qemu-system-riscv32"), reason="qemu-system-riscv32 is not installed")
-def test_executors(tmp_path):
+def test_executors(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAKEFLAGS", "OPT_FAST=-O0 OPT_GLOBAL=-O0")
     spikes = random_spikes(1, 5, 4, 12)
     network = random_network(1, recurrent=True, delay=3, readout=True)
     scores = fixed.run(network, spikes).scores

@@ -236,8 +236,11 @@ CONVOLUTIONS = {
          "synapse": FixedPoint(14, 1), "readout": False},
         {"lanes": 4, "units": 4},
     ),
-    "counts": ({"first": None}, {"lanes": 4, "units": 2, "largest_input": 255}),
-    "counts and delays": ({"first": None, "kind": "lif", "delay": 3}, {"lanes": 8, "units": 4, "largest_input": 9}),
+    "counts": ({"features": (1, 3, 4), "first": None}, {"lanes": 4, "units": 2, "largest_input": 255}),
+    "counts and delays": (
+        {"features": (1, 3, 4), "first": None, "kind": "lif", "delay": 3},
+        {"lanes": 8, "units": 4, "largest_input": 9},
+    ),
 }  # fmt: skip
 
 
