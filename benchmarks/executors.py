@@ -40,6 +40,7 @@ from typing import Any
 import numpy as np
 
 from izhi import board, cli
+from izhi.errors import IzhiError
 from izhi.hardware import artifact, c, fixed
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.c import webassembly
@@ -69,6 +70,8 @@ def in_torch(network: Path) -> int | None:
     with contextlib.redirect_stdout(out):
         cli.main(["evaluate", str(network / "network.izhi"), "--against", str(network)])
     found = re.findall(r"layer \d+: [\d,]+ spikes, ([\d,]+) different", out.getvalue())
+    if not found:
+        raise SystemExit(f"{network} cannot be compared with its artifact, see the line before")
     return sum(int(x.replace(",", "")) for x in found)
 
 
@@ -93,7 +96,7 @@ def in_verilog(made: IntegerArtifact) -> str | None:
     with tempfile.TemporaryDirectory() as folder:
         for file, text in {"izhi.v": emit(shape), **bench(made, shape)}.items():
             Path(folder, file).write_text(text)
-        command = ["verilator", "--binary", "--timing", "-Wno-fatal", "izhi_tb.v", "izhi.v"]
+        command = ["verilator", "--binary", "--timing", "izhi_tb.v", "izhi.v"]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
         said = subprocess.run(["obj_dir/Vizhi_tb"], cwd=folder, capture_output=True, text=True, check=True).stdout
     return "0" if "PASS" in said else "FAIL"
@@ -107,14 +110,17 @@ def on_machine(made: IntegerArtifact, machine: str) -> tuple[int, int] | str | N
         c.write(made, Path(folder))
         try:
             wrong, instructions = emulated.run(Path(folder), machine, seconds=600)
-        except subprocess.CalledProcessError:
+        except emulated.TooLargeError:
             return "too large"
     return wrong, instructions // made.test_inputs.shape[1]
 
 
 def measured(network: Path, samples: int, on_core: int, golden: int, machines: Sequence[str]) -> dict[str, Any]:
     """A row of both tables."""
-    whole = artifact.load(network / "network.izhi" if network.is_dir() else network)
+    try:
+        whole = artifact.load(network / "network.izhi" if network.is_dir() else network)
+    except IzhiError as error:
+        raise SystemExit(str(error)) from None
     if not isinstance(whole, IntegerArtifact):
         raise SystemExit(f"{network} is no network in integers; export one by izhi export")
     made = replace(whole, test_inputs=whole.test_inputs[:, :samples], test_scores=whole.test_scores[:samples])
@@ -181,6 +187,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path)
     a = parser.parse_args(arguments)
     machines, rows = a.machines.split(","), []
+    if unknown := [x for x in machines if x not in emulated.MACHINES]:
+        parser.error(f"--machines: {unknown[0]!r} is none of {', '.join(emulated.MACHINES)}")
     for network in a.networks:
         rows.append(measured(network, a.samples, a.on_core, a.golden, machines))
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)

@@ -426,6 +426,14 @@ def test_executors(tmp_path, monkeypatch):
     assert different[-1] == "0"
     assert costs == "| network | flash | RAM | RV32 | ms | cycles |"
     assert all(float(x.replace(",", "")) > 0 for x in own.strip("| ").split("|")[1:])
+    for words, message in (
+        ([tmp_path / "none.izhi"], r"cannot read .*none\.izhi: No such file or directory; check the path"),
+        ([tmp_path / "network.izhi", "--machines", "Z80"], "--machines: 'Z80' is none of Cortex-M4, Cortex-M0, RV32"),
+    ):
+        done = subprocess.run([sys.executable, SCRIPTS / "executors.py", *words], capture_output=True, text=True)
+        assert done.returncode
+        assert re.search(message, done.stderr.splitlines()[-1])
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.slow

@@ -44,6 +44,10 @@ MACHINES = {
 }  # fmt: skip
 
 
+class TooLargeError(Exception):
+    """A program has no room in a machine's flash or RAM."""
+
+
 def missing(machine: str) -> list[str]:
     """The tools that a machine needs and that are not installed."""
     tools = (x.split()[0] for x in MACHINES[machine][:2])
@@ -55,6 +59,9 @@ def run(folder: Path, machine: str, seconds: float = 120) -> tuple[int, int]:
 
     Returns:
         How many scores are wrong, and how many instructions the golden samples took.
+
+    Raises:
+        TooLargeError: if the machine has no room for it.
     """
     own = MACHINES[machine]
     places = dict(zip(("FLASH_BEGIN", "FLASH_SIZE", "RAM_BEGIN", "RAM_SIZE"), (*own.flash, *own.ram), strict=True))
@@ -62,16 +69,21 @@ def run(folder: Path, machine: str, seconds: float = 120) -> tuple[int, int]:
     script.write_text(re.sub("|".join(places), lambda x: hex(places[x[0]]), (HERE / script.name).read_text()))
     flags = ["-std=gnu99", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-ffreestanding", "-nostdlib"]
     sources = [folder / "network.c", folder / "golden.c", HERE / "bare_metal.c"]
-    subprocess.run(
+    made = subprocess.run(
         [*own.compiler.split(), *flags, f"-DMEGAHERTZ={own.megahertz}", f"-I{folder}", *sources, "-T", script, "-o",
          program, "-lgcc"],
-        check=True,
+        stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    if "will not fit in region" in made.stderr:
+        raise TooLargeError(made.stderr)
+    assert made.returncode == 0, made.stderr
     counting = ["-icount", "shift=0,sleep=off", "-nographic", "-kernel", str(program)]
     done = subprocess.run(  # what an ARM says comes as an error
-        [*own.command.split(), *counting], timeout=seconds, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    return done.returncode, int(done.stdout)
+        [*own.command.split(), *counting], timeout=seconds, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        check=True,
+    )  # fmt: skip
+    wrong, instructions = map(int, done.stdout.split())
+    return wrong, instructions
 
 
 class Module:

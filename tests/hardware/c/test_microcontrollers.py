@@ -1,7 +1,7 @@
 """The C of networks on microcontrollers that QEMU emulates: the golden samples come out right."""
 
 import pytest
-from emulated import MACHINES, missing, run
+from emulated import MACHINES, TooLargeError, missing, run
 from test_c_programs import NETWORKS, an_artifact, sample
 
 from izhi.hardware import c
@@ -32,6 +32,16 @@ def test_wrong_scores_are_counted(machine, tmp_path):
     made.test_scores[2, 1] -= 1
     c.write(made, tmp_path)
     assert outcome(tmp_path, machine)[0] == 2
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_program_without_room_says_so(machine, tmp_path):
+    c.write(an_artifact(*sample("izhikevich")), tmp_path)
+    (tmp_path / "network.c").write_text("char all[1 << 23]; char *used(void) { return all; }\n")
+    if tools := missing(machine):
+        pytest.skip(f"{tools[0]} is not installed")
+    with pytest.raises(TooLargeError, match="RAM"):
+        run(tmp_path, machine)
 
 
 #: A check that is a loop of a million times two instructions.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from izhi.equation.graph import Symbol, in_order
 from izhi.equation.integers import bits_gained
-from izhi.hardware.core.shape import CoreShape, LayerShape, ReadoutShape, step_of
+from izhi.hardware.core.shape import CoreShape, LayerShape, step_of
 from izhi.hardware.fixed import IntegerNetwork, run
 from izhi.hardware.fixed.network import IntegerProjection
 
@@ -57,7 +57,7 @@ def operations(network: IntegerNetwork, shape: CoreShape, spikes: NDArray[np.int
         zip(network.layers, shape.layers, run(network, spikes).spikes, strict=True), start=1
     ):
         own = int(fired.sum()) if s.recurrent else 0
-        read = _reads(layer, arriving, s) + own
+        read = _reads(layer, arriving, is_merged=bool(s.delay)) + own
         # A sum is read and written once for two spikes of a cycle.
         added = int(((arriving.sum(2, dtype=np.int64) + 1) // 2).sum()) + own if s.spikes == 2 else read
         counts = _of_layer(s, read * s.groups / batch, added * s.groups / batch, steps * s.outputs)
@@ -65,7 +65,7 @@ def operations(network: IntegerNetwork, shape: CoreShape, spikes: NDArray[np.int
         arriving = fired
     readout, r = network.readout, shape.readout
     if readout is not None and r is not None:
-        added_weights = _reads(readout, arriving, r) * r.outputs / batch
+        added_weights = _reads(readout, arriving) * r.outputs / batch
         updates, membrane = r.outputs * (steps if r.is_stepwise else 1), r.membrane
         bits = r.accumulator_bits * r.multiplier_bits
         if membrane is not None:
@@ -118,12 +118,12 @@ def _widths(nodes: list[Symbol], s: LayerShape) -> dict[Symbol, int]:
     return widths
 
 
-def _reads(projection: IntegerProjection, arriving: NDArray[np.integer], s: LayerShape | ReadoutShape) -> int:
-    """Events behind the pools and delays, each counted at every position whose window covers it.
+def _reads(projection: IntegerProjection, arriving: NDArray[np.integer], *, is_merged: bool = False) -> int:
+    """Events behind the pools, each counted at every position whose window covers it.
 
-    An event is the spikes of an input in a step, and behind delays those of a feature.
+    An event is the spikes of an input in a step; merged, as delays do, those of a feature behind the pools.
     """
     x = projection.pooled(np.minimum(arriving.reshape(-1, arriving.shape[2]), 1).astype(np.int64))
-    if isinstance(s, LayerShape) and s.delay:
+    if is_merged:
         x = np.minimum(x, 1)
     return int((x if projection.window is None else projection.window.views(x)).sum())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Module, Mux, Shape, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -26,8 +26,12 @@ def event(sources: int, spikes: int = 1, times: int = 1) -> data.StructLayout:
     """An event of spikes of one source or two: its kind, the number of each source, and how often a source fired if it
     may be more than once."""
     names = ("source", "other")[:spikes]
-    counted = {"times": unsigned(times.bit_length())} if times > 1 else {}
-    return data.StructLayout({"kind": EventKind, **dict.fromkeys(names, number_below(sources)), **counted})
+    return data.StructLayout({"kind": EventKind, **dict.fromkeys(names, number_below(sources)), **counted(times)})
+
+
+def counted(times: int) -> dict[str, Shape]:
+    """The field of an event that says how often its source fired, if that may be more than once."""
+    return {"times": unsigned(times.bit_length())} if times > 1 else {}
 
 
 def events(sources: int, spikes: int = 1, times: int = 1) -> stream.Signature:

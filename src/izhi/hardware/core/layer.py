@@ -35,6 +35,7 @@ class DelayLine(wiring.Component):
 
     def __init__(self, shape: LayerShape) -> None:
         self.count, self.slots, self.most = shape.features, shape.delay + 1, shape.most_at_once
+        self.is_counted = shape.largest_input > 1
         self.delays_of = dict(shape.memories)["delays"]
         arriving, leaving = (events(self.count, times=times) for times in (shape.largest_input, self.most))
         # A spike is accepted; the cells of a source are read, the end of a step or inference is sent, cells are erased.
@@ -80,8 +81,7 @@ class DelayLine(wiring.Component):
         """
         event, line = self.input.payload, Pipeline(m)
         m.d.comb += delays.address.eq(event.source)
-        times = event.times if "times" in dict(event.shape()) else 1
-        line.put(is_spike=self._takes, source=event.source, times=times)
+        line.put(is_spike=self._takes, source=event.source, times=event.times if self.is_counted else 1)
         flags = line.flags("is_spike", delays.latency)
         line.put(due=self._slot + delays.data)
         flags += line.flags("is_spike", 1)

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from izhi.hardware.core.arithmetic import number_below
 from izhi.hardware.core.buffers import SkidBuffer
-from izhi.hardware.core.events import EventKind, event, events
+from izhi.hardware.core.events import EventKind, counted, event, events
 from izhi.hardware.core.memories import NEVER_AT_ONCE
 from izhi.hardware.core.pipeline import Pipeline
 from izhi.hardware.core.shape import LayerShape
@@ -165,7 +165,7 @@ def reached(shape: LayerShape) -> data.StructLayout:
             "rows": number_below(down),
             "columns": number_below(across),
             **({"other": number_below(shape.weight_memory[1])} if shape.spikes == 2 else {}),
-            **({"times": unsigned(shape.most_at_once.bit_length())} if shape.most_at_once > 1 else {}),
+            **counted(shape.most_at_once),
         }
     )
 
