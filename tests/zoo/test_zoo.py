@@ -74,6 +74,16 @@ def test_samples_that_come_with_a_network_are_read_by_it(name):
 
 
 @pytest.mark.parametrize("name", [x for x in NAMES if "sinabs" not in x])
+def test_networks_need_no_data_but_to_be_evaluated(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("IZHI_DATA", str(tmp_path / "none"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["zoo", "run", name]) == 0
+    capsys.readouterr()
+    if name == "spoken-digits":  # no address is known for it
+        assert "unknown data set 'speech'" in refused(capsys, "evaluate", name)
+
+
+@pytest.mark.parametrize("name", [x for x in NAMES if "sinabs" not in x])
 def test_the_float_network_answers_as_the_integers_do(name):
     network = zoo.load(name)
     inputs, labels = network.samples()

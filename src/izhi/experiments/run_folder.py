@@ -17,7 +17,7 @@ import torch
 from izhi import files
 from izhi.errors import CheckpointError, RunFolderError, SettingError, shown
 from izhi.experiments import saved
-from izhi.experiments.settings import Experiment, Mark, experiment, marked, read
+from izhi.experiments.settings import Experiment, Mark, experiment, marked, read, saved_experiment
 from izhi.spec import EncoderSpec, encoder_of_table
 from izhi.training import Progress, best_epoch, checkpoint
 from izhi.version import __version__
@@ -83,7 +83,7 @@ def saved_of(path: Path, content: Mapping[str, Any], changes: Mapping[str, objec
     kinds = {"network": checkpoint.TABLES, "encoder": checkpoint.TABLE, "shape": checkpoint.SHAPE}
     checkpoint.expect(path, content, {name: kind for name, kind in kinds.items() if name in content})
     # A setting that is newer than the checkpoint had its default there.
-    e = experiment({**content["config"], **(changes or {})})
+    e = saved_experiment({**content["config"], **(changes or {})})
     progress = checkpoint.progress_of(content)
     shape = tuple(content.get("shape", [content["inputs"]]))  # older checkpoints have none
     if math.prod(shape) != content["inputs"]:

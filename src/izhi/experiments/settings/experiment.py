@@ -16,7 +16,7 @@ import tomli_w
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from izhi.data.catalogue import kind_of
+from izhi.data.catalogue import kind_of, require_known
 from izhi.deprecation import renamed_keys
 from izhi.errors import SettingError, shown, unknown
 from izhi.experiments.settings import groups
@@ -184,6 +184,16 @@ def _renamed(values: Mapping[str, object], warn: bool) -> Mapping[str, object]:
 def experiment(values: Mapping[str, object]) -> Experiment:
     """A checked, resolved Experiment; every mistake in values in one SettingError of one line."""
     return _of(values).resolved()
+
+
+def saved_experiment(values: Mapping[str, object]) -> Experiment:
+    """The Experiment of a saved run; as it is where its data set is not known here, since it was resolved with it."""
+    e = _of(values)
+    try:
+        require_known(e.data.dataset)
+    except SettingError:
+        return e
+    return e.resolved()
 
 
 def _of(values: Mapping[str, object]) -> Experiment:
