@@ -55,7 +55,7 @@ def test_a_network_says_which_way_it_goes(monkeypatch: pytest.MonkeyPatch) -> No
         network(spikes_of(5, 2, 1, 5, 5)).output.sum().backward()
     assert found == other
     told = {x.operation: (x.kernel, x.reason) for x in found}
-    assert told["convolution 1 → 4 channels"][1] == "sums over spikes need a row"
+    assert told["convolution 1 → 4 channels"][1] == "so few channels leave vectors empty"
     assert told["neurons 4 × 5 × 5"][0] == "one kernel through all steps (Numba)"
     assert told["neurons 64"][0] == "one kernel, recurrence and all (Numba)"
     assert told["neurons 7"] == ("torch, step by step", "its surrogate has no closed form that kernels know")
@@ -102,7 +102,19 @@ _sums = "sums over spikes, as bits along time"
         (ProductCall(200, 64, device="cuda"), GPU, "dense", "it is on cuda"),
         (ProductCall(200, 64, device="mps"), PLAIN, "dense", "it is on mps"),
         (ProductCall(200, 64, is_traced=True), PLAIN, "dense", "torch compiles"),
-        (ProductCall(1, 4, source="image"), PLAIN, "dense", "sums over spikes need a row"),
+        # Images.
+        (ProductCall(1, 8, source="image"), PLAIN, "count", "depends"),
+        (ProductCall(1, 8, source="image", statistics=FEW), PLAIN, "sums", "10.0% of inputs are not 0"),
+        (ProductCall(1, 8, source="image", statistics=MOST), PLAIN, "dense", "60.0% of inputs are not 0"),
+        (ProductCall(1, 8, BF16, dense_dtype=BF16, source="image", statistics=FEW), PLAIN, "sums", "10.0%"),
+        (ProductCall(1, 8, dense_dtype=BF16, source="image", statistics=FEW), SERVER, "dense", "10.0%"),
+        (ProductCall(1, 7, source="image"), PLAIN, "dense", "so few channels leave vectors empty"),
+        (ProductCall(8, 32, source="image", groups=8), PLAIN, "dense", "so few channels leave vectors empty"),
+        (ProductCall(1, 8, source="image", is_dilated=True), PLAIN, "dense", "its kernel is dilated"),
+        (ProductCall(1, 8, source="image", size=65535), PLAIN, "dense", "it is small"),
+        (ProductCall(1, 8, source="image", is_traced=True), PLAIN, "dense", "torch compiles"),
+        (ProductCall(1, 8, source="image", device="cuda"), GPU, "dense", "it is on cuda"),
+        (ProductCall(1, 8, torch.float64, dense_dtype=torch.float64, source="image"), PLAIN, "dense", "in float64"),
         # Bits of an encoder.
         (ProductCall(200, 64, source="encoded"), PLAIN, "count", "depends"),
         (ProductCall(200, 64, source="encoded", size=1, steps=1, statistics=FEW), PLAIN, "sums", "10.0%"),
@@ -131,7 +143,8 @@ def test_routes_of_products(call: ProductCall, machine: Machine, kernel: str, re
     assert route.product is not None
     assert route.product.kernel == kernel
     assert reason in route.product.reason
-    assert route.product.label == {"sums": _sums, "tiles": _tiles}.get(kernel, route.product.label)
+    sums = "sums over what is not 0" if call.source == "image" else _sums
+    assert route.product.label == {"sums": sums, "tiles": _tiles}.get(kernel, route.product.label)
 
 
 _encoded = ProductCall(200, 64, source="encoded", statistics=FEW)

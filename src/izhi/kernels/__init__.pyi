@@ -1,4 +1,5 @@
 from . import routes as routes
+from .convolution import convolve as convolve
 from .cpu import bin_events as bin_events
 from .cpu.arena import release_memory as release_memory
 from .delay import delayed as delayed, delayed_product as delayed_product
@@ -22,7 +23,6 @@ from .products import (
     AnyInput as AnyInput,
     SpikeProduct as SpikeProduct,
     WeightedSpikes as WeightedSpikes,
-    note_convolution as note_convolution,
     product as product,
 )
 from .routes import takes_bits as takes_bits

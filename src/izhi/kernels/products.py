@@ -236,9 +236,3 @@ def _multiplied(counted: CountedSpikes, spikes: Spikes, weight: Tensor) -> Tenso
         return _Product.apply(counted.events, weight, learning, torch.bfloat16)  # type: ignore[no-any-return, no-untyped-call]
     current: Tensor = _Product.apply(counted.events, weight.float(), learning)  # type: ignore[no-untyped-call]
     return current if spikes.dtype == torch.float32 else current.to(spikes.dtype)
-
-
-def note_convolution(inputs: int, channels: int) -> None:
-    """Record the route of a convolution, which is torch's."""
-    if is_recording():
-        decide(CallDescription(ProductCall(inputs, channels, source="image", operation="convolution")))

@@ -24,6 +24,11 @@ from izhi.kernels.cpu.rows import OUTPUT_BLOCK, SMALL_OUTPUT
 WORTH_PACKING, STEPS_WORTH_PACKING = 1 << 16, 4
 #: The share of visits above which a dense product is faster than sums; lower where bfloat16 has units of its own.
 DENSE = {torch.float32: 0.4, torch.bfloat16: 0.03}
+#: The share of numbers that are not 0 from which torch's convolutions are faster than sums: in formats without a unit
+#: of their own, and with the ones of bfloat16.
+DENSE_CONVOLUTION: Mapping[str | None, float] = {None: 0.2, "vectors of bfloat16": 0.1, "matrix unit": 0.03}
+#: Channels of a group from which they fill vectors.
+FEW_CHANNELS = 8
 #: The share of inputs that fire at all in a sample above which the matrix unit is faster with all of them.
 ACTIVE = 0.5
 
@@ -83,6 +88,8 @@ class ProductCall(NamedTuple):
         is_traced: whether torch compiles, traces or transforms the call.
         statistics: of the spikes; None before they are counted.
         operation: what is computed.
+        groups: of channels.
+        is_dilated: whether inputs that a kernel sees lie apart.
     """
 
     inputs: int
@@ -98,6 +105,8 @@ class ProductCall(NamedTuple):
     is_traced: bool = False
     statistics: SpikeStatistics | None = None
     operation: str = "product"
+    groups: int = 1
+    is_dilated: bool = False
 
 
 class NeuronCall(NamedTuple):
@@ -196,7 +205,7 @@ def takes_bits(dtype: torch.dtype, device: str, machine: Machine | None = None) 
 
 def _choose_product(c: ProductCall, machine: Machine) -> ProductChoice:
     if c.source == "image":
-        return ProductChoice("dense", "sums over spikes need a row", "torch's")
+        return _choose_convolution(c, machine)
     if c.source != "dense" and c.rank == 3:
         choice = _choose_tiles(c, machine)
         if choice is not None:
@@ -213,6 +222,36 @@ def _choose_product(c: ProductCall, machine: Machine) -> ProductChoice:
     if visited < DENSE.get(c.dtype, 0.0):
         return ProductChoice("sums", reason, "sums over spikes, as bits along time")
     return ProductChoice("dense", reason)
+
+
+def convolution_unit(dtype: torch.dtype, machine: Machine | None = None) -> str | None:
+    """What torch multiplies images of a format with, if it has a unit of its own."""
+    return (machine or this_machine()).bf16_dot if dtype == torch.bfloat16 else None
+
+
+def _choose_convolution(c: ProductCall, machine: Machine) -> ProductChoice:
+    """Sums over what is not 0 in images, or torch's."""
+    reason = None
+    if c.is_traced:
+        reason = "torch compiles, traces or transforms it"
+    elif c.device != "cpu":
+        reason = f"it is on {c.device}"
+    elif c.dense_dtype not in FORMATS["cpu"] or c.weight_dtype not in (torch.float32, c.dense_dtype):
+        reason = f"it is in {_name(c.dense_dtype)}"
+    elif c.outputs < FEW_CHANNELS * c.groups:
+        reason = "so few channels leave vectors empty"
+    elif c.is_dilated:
+        reason = "its kernel is dilated"
+    elif c.size < WORTH_PACKING:
+        reason = "it is small"
+    if reason is not None:
+        return ProductChoice("dense", reason, "torch's")
+    if c.statistics is None:
+        return ProductChoice("count", "it depends on the spikes")
+    reason = f"{c.statistics.density:.1%} of inputs are not 0"
+    if c.statistics.density < DENSE_CONVOLUTION[convolution_unit(c.dense_dtype, machine)]:
+        return ProductChoice("sums", reason, "sums over what is not 0")
+    return ProductChoice("dense", reason, "torch's")
 
 
 def _choose_tiles(c: ProductCall, machine: Machine) -> ProductChoice | None:

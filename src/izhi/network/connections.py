@@ -23,8 +23,8 @@ from izhi.kernels import (
     Synapse,
     SynapticInput,
     WeightedSpikes,
+    convolve,
     is_repeated,
-    note_convolution,
     once,
 )
 from izhi.network.delays import AxonalDelay, Delay, Product, SynapticDelay
@@ -38,14 +38,17 @@ class _Kind(NamedTuple):
 
     features: tuple[str, ...]  #: the dimensions of one step, by name
     inputs: str  #: the attribute of torch's module that holds the number of presynaptic neurons or channels
-    #: spikes (T·B, …) and weights → weighted spikes; None for a matrix product
-    convolve: Callable[..., Tensor] | None = None
+
+    @property
+    def is_convolution(self) -> bool:
+        """Whether the same weights are at every position."""
+        return len(self.features) > 1
 
 
 _KINDS: dict[type[nn.Module], _Kind] = {
     nn.Linear: _Kind(("in_features",), "in_features"),
-    nn.Conv1d: _Kind(("in_channels", "length"), "in_channels", nn.functional.conv1d),
-    nn.Conv2d: _Kind(("in_channels", "height", "width"), "in_channels", nn.functional.conv2d),
+    nn.Conv1d: _Kind(("in_channels", "length"), "in_channels"),
+    nn.Conv2d: _Kind(("in_channels", "height", "width"), "in_channels"),
 }
 
 
@@ -84,7 +87,7 @@ class Connection(nn.Module):
         self.feedback, self.synapse = feedback, synapse
         if synapse is not None:
             if synapse.logit.dim():
-                synapse.spec.check(len(weights.weight), is_linear=self._kind.convolve is None)  # type: ignore[arg-type]
+                synapse.spec.check(len(weights.weight), is_linear=not self._kind.is_convolution)  # type: ignore[arg-type]
             with torch.no_grad():
                 self.weight.div_(synapse.strength)
 
@@ -161,7 +164,7 @@ class Connection(nn.Module):
     @property
     def sizes(self) -> str:
         """Numbers of inputs and outputs, for messages."""
-        kernel = "" if self._kind.convolve is None else f" channels, {'×'.join(map(str, self.input.kernel_size))}"
+        kernel = "" if not self._kind.is_convolution else f" channels, {'×'.join(map(str, self.input.kernel_size))}"
         return f"{self.inputs} → {self.outputs}{kernel}"
 
     def read_out(self, spikes: Spikes, trace: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -188,7 +191,7 @@ class Connection(nn.Module):
         if spikes.shape[0] == 0:
             raise ShapeError("spikes have T = 0, expected at least one time step")
         own = self.input
-        if self._kind.convolve is not None and not isinstance(own.padding, str):
+        if self._kind.is_convolution and not isinstance(own.padding, str):
             check_window(names[1:], tuple(spikes.shape[3:]), own.kernel_size, own.padding, own.dilation)
 
     def product(self, spikes: Spikes, weight: Tensor) -> Tensor:
@@ -199,14 +202,10 @@ class Connection(nn.Module):
         """``product`` of these spikes, which are counted once for several weights."""
         if is_repeated(spikes):
             return lambda weight: once(partial(self.product, weight=weight), spikes)
-        return SpikeProduct(spikes) if self._kind.convolve is None else partial(self._convolve, spikes)
-
-    def _convolve(self, spikes: Spikes, weight: Tensor) -> Tensor:
-        x, own = spikes if isinstance(spikes, Tensor) else spikes.dense(), self.input
-        assert self._kind.convolve is not None
-        note_convolution(self.inputs, len(weight))
-        out = self._kind.convolve(x.flatten(0, 1), weight, None, own.stride, own.padding, own.dilation, own.groups)
-        return out.view(*x.shape[:2], *out.shape[1:])
+        if not self._kind.is_convolution:
+            return SpikeProduct(spikes)
+        own = self.input
+        return lambda weight: convolve(spikes, weight, own.stride, own.padding, own.dilation, own.groups)
 
     def forward(self, spikes: Spikes, delay: Delay | None = None) -> SynapticInput:
         """The input that spikes (T, B, *features), or the result of a delay, deliver to the neurons."""
@@ -224,7 +223,7 @@ class Connection(nn.Module):
         is_current = synapse is None or (
             type(synapse).weights is ExponentialSynapse.weights and not synapse.filters_bias
         )
-        if self._kind.convolve is not None or self.feedback is not None or is_repeated(spikes) or not is_current:
+        if self._kind.is_convolution or self.feedback is not None or is_repeated(spikes) or not is_current:
             return cast(SynapticInput, self(spikes, delay))
         if delay is None:
             self.check(spikes)

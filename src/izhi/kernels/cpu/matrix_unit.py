@@ -482,7 +482,7 @@ def widen_row(builder: IRBuilder, size: int, source: ir.Value, target: ir.Value)
     builder.store(wide, _at(builder, target, wide.type), align=4)
 
 
-def _transposed(builder: IRBuilder, rows: Sequence[ir.Value]) -> list[ir.Value]:
+def transposed(builder: IRBuilder, rows: Sequence[ir.Value]) -> list[ir.Value]:
     """The columns of what 16 vectors of 16 numbers are the rows of: pairs of rows exchange ever smaller parts."""
     found = list(rows)
     for apart in (8, 4, 2, 1):
@@ -507,7 +507,7 @@ def transpose_floats(builder: IRBuilder, source: ir.Value, apart: ir.Value, targ
         return builder.add(start, builder.mul(stride, ir.Constant(_I64, k)))
 
     rows = [load_at(builder, row(source, apart, k), kind) for k in range(16)]
-    for k, column in enumerate(_transposed(builder, rows)):
+    for k, column in enumerate(transposed(builder, rows)):
         store_at(builder, column, row(target, beside, k))
 
 
@@ -523,6 +523,6 @@ def transpose_to_interleaved(
 
     rows = [load_at(builder, row(source, apart, k), kind) for k in range(32)]
     order = ir.Constant(ir.VectorType(_I32, 32), [INTERLEAVED.index(place) for place in range(32)])
-    for k, pair in enumerate(zip(_transposed(builder, rows[:16]), _transposed(builder, rows[16:]), strict=True)):
+    for k, pair in enumerate(zip(transposed(builder, rows[:16]), transposed(builder, rows[16:]), strict=True)):
         rounded = _rounded(builder, builder.shuffle_vector(*pair, order))
         builder.store(rounded, _at(builder, row(target, beside, k), rounded.type), align=2)

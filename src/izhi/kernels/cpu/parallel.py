@@ -205,6 +205,13 @@ def copy_floats(builder: IRBuilder, source: ir.Value, target: ir.Value, size: ir
     cgutils.raw_memcpy(builder, end, begin, size, 4)
 
 
+@emitted(types.none, *[types.int64] * 2)
+def zero_floats(builder: IRBuilder, target: ir.Value, size: ir.Value) -> None:
+    """So many zeros in float32 at an address."""
+    place = builder.inttoptr(target, ir.IntType(8).as_pointer())
+    cgutils.memset(builder, place, builder.mul(size, cgutils.intp_t(4)), 0)
+
+
 @inlined
 def four_numbers(data: Value) -> Value:
     """The first four arguments of a kernel: its sizes."""

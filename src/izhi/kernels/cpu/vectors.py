@@ -1,0 +1,140 @@
+"""Vectors of 16 numbers within a kernel, by their addresses, of which a mask may leave out some."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from izhi.kernels.cpu.matrix_unit import transposed
+from izhi.kernels.cpu.scalars import LITERAL, emitted, load_at, store_at
+
+if TYPE_CHECKING:
+    from llvmlite.ir import IRBuilder
+
+#: Numbers of a vector.
+VECTOR = 16
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
+IS_BFLOAT16 = {torch.float32: 0, torch.bfloat16: 1}
+FLOATS, _HALVES, _FLAGS = (ir.VectorType(kind, VECTOR) for kind in (ir.FloatType(), ir.IntType(16), ir.IntType(1)))
+
+
+def _masked(builder: IRBuilder, operation: str, kind: ir.VectorType, *operands: ir.Value) -> ir.Value:
+    """A load or store of the numbers of a vector that a mask names, at an address."""
+    name = f"llvm.masked.{operation}.v{VECTOR}{'f32' if kind is FLOATS else 'i16'}.p0"
+    result = kind if operation == "load" else ir.VoidType()
+    function = ir.FunctionType(result, [operand.type for operand in operands])
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, name), operands)
+
+
+def _first_numbers(builder: IRBuilder, count: ir.Value) -> ir.Value:
+    """The mask of so many first numbers of a vector."""
+    kind = ir.VectorType(_I32, VECTOR)
+    undefined, every = ir.Constant(kind, ir.Undefined), ir.Constant(kind, [0] * VECTOR)
+    one = builder.insert_element(undefined, builder.trunc(count, _I32), ir.Constant(_I32, 0))
+    return builder.icmp_signed(
+        "<", ir.Constant(kind, list(range(VECTOR))), builder.shuffle_vector(one, undefined, every)
+    )
+
+
+def _load_numbers(builder: IRBuilder, is_bfloat16: int, address: ir.Value, mask: ir.Value) -> ir.Value:
+    """16 numbers as float32, 0 where a mask has none."""
+    kind = _HALVES if is_bfloat16 else FLOATS
+    pointer = builder.inttoptr(address, kind.as_pointer())
+    nothing = ir.Constant(kind, [0] * VECTOR) if is_bfloat16 else ir.Constant(kind, [0.0] * VECTOR)
+    found = _masked(builder, "load", kind, pointer, ir.Constant(_I32, 2 if is_bfloat16 else 4), mask, nothing)
+    if not is_bfloat16:
+        return found
+    wide = ir.VectorType(_I32, VECTOR)
+    return builder.bitcast(builder.shl(builder.zext(found, wide), ir.Constant(wide, [16] * VECTOR)), FLOATS)
+
+
+def _store_numbers(builder: IRBuilder, is_bfloat16: int, value: ir.Value, address: ir.Value, mask: ir.Value) -> None:
+    """Those of 16 float32 that a mask names, in their format, the nearest one and of two the even one."""
+    kind = _HALVES if is_bfloat16 else FLOATS
+    if is_bfloat16:
+        wide = ir.VectorType(_I32, VECTOR)
+        bits = builder.bitcast(value, wide)
+        high = builder.lshr(bits, ir.Constant(wide, [16] * VECTOR))
+        even = builder.and_(high, ir.Constant(wide, [1] * VECTOR))
+        up = builder.add(builder.add(bits, ir.Constant(wide, [0x7FFF] * VECTOR)), even)
+        value = builder.trunc(builder.lshr(up, ir.Constant(wide, [16] * VECTOR)), _HALVES)
+    pointer = builder.inttoptr(address, kind.as_pointer())
+    _masked(builder, "store", kind, value, pointer, ir.Constant(_I32, 2 if is_bfloat16 else 4), mask)
+
+
+def _row(builder: IRBuilder, start: ir.Value, apart: ir.Value, k: int) -> ir.Value:
+    return builder.add(start, builder.mul(apart, ir.Constant(_I64, k)))
+
+
+def _mask_of_row(builder: IRBuilder, mask: ir.Value, rows: ir.Value, k: int) -> ir.Value:
+    """A mask for row k of so many, none behind the last one."""
+    nothing = ir.Constant(_FLAGS, [0] * VECTOR)
+    return builder.select(builder.icmp_signed("<", ir.Constant(_I64, k), rows), mask, nothing)
+
+
+@emitted(types.none, LITERAL, *[types.int64] * 6)
+def turn_in(
+    builder: IRBuilder, is_bfloat16: int, source: ir.Value, apart: ir.Value, rows: ir.Value, columns: ir.Value,
+    target: ir.Value, beside: ir.Value,
+) -> None:  # fmt: skip
+    """At most 16 rows and columns of numbers → 16 columns of 16 float32, zeros behind the last row and column.
+
+    By their addresses; rows lie ``apart`` bytes from each other, and columns ``beside``.
+    """
+    mask = _first_numbers(builder, columns)
+    lines = [
+        _load_numbers(builder, is_bfloat16, _row(builder, source, apart, k), _mask_of_row(builder, mask, rows, k))
+        for k in range(VECTOR)
+    ]
+    for k, column in enumerate(transposed(builder, lines)):
+        store_at(builder, column, _row(builder, target, beside, k))
+
+
+@emitted(types.none, LITERAL, *[types.int64] * 6)
+def turn_out(
+    builder: IRBuilder, is_bfloat16: int, source: ir.Value, apart: ir.Value, target: ir.Value, beside: ir.Value,
+    rows: ir.Value, columns: ir.Value,
+) -> None:  # fmt: skip
+    """16 columns of 16 float32 → at most 16 rows and columns of numbers; the reverse of ``turn_in``."""
+    mask = _first_numbers(builder, columns)
+    lines = [load_at(builder, _row(builder, source, apart, k), FLOATS) for k in range(VECTOR)]
+    for k, line in enumerate(transposed(builder, lines)):
+        _store_numbers(
+            builder, is_bfloat16, line, _row(builder, target, beside, k), _mask_of_row(builder, mask, rows, k)
+        )
+
+
+@emitted(types.uint32, LITERAL, *[types.int64] * 2)
+def nonzero(builder: IRBuilder, is_bfloat16: int, address: ir.Value, count: ir.Value) -> ir.Value:
+    """Which of at most 16 numbers at an address are not 0, a bit each."""
+    x = _load_numbers(builder, is_bfloat16, address, _first_numbers(builder, count))
+    flags = builder.fcmp_unordered("!=", x, ir.Constant(FLOATS, [0.0] * VECTOR))
+    return builder.zext(builder.bitcast(flags, ir.IntType(VECTOR)), _I32)
+
+
+@emitted(types.none, LITERAL, types.float32, *[types.int64] * 2)
+def add_scaled(builder: IRBuilder, size: int, factor: ir.Value, row: ir.Value, into: ir.Value) -> None:
+    """into += factor·row, so many float32 by their addresses."""
+    weight = everywhere(builder, factor)
+    for part in range(0, 4 * size, 4 * VECTOR):
+        target = builder.add(into, ir.Constant(_I64, part))
+        total, more = (
+            load_at(builder, target, FLOATS),
+            load_at(builder, builder.add(row, ir.Constant(_I64, part)), FLOATS),
+        )
+        store_at(builder, multiply_add(builder, weight, more, total), target)
+
+
+def everywhere(builder: IRBuilder, number: ir.Value) -> ir.Value:
+    undefined, every = ir.Constant(FLOATS, ir.Undefined), ir.Constant(ir.VectorType(_I32, VECTOR), [0] * VECTOR)
+    return builder.shuffle_vector(builder.insert_element(undefined, number, ir.Constant(_I32, 0)), undefined, every)
+
+
+def multiply_add(builder: IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+    """a·b + c of vectors, rounded once where the CPU has an instruction for that."""
+    kind = ir.FunctionType(FLOATS, [FLOATS] * 3)
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{VECTOR}f32"), (a, b, c))
