@@ -28,6 +28,7 @@ TESTED = (
     "baselines",
     "brf",
     "conventional",
+    "convolutions",
     "defaults",
     "drawing",
     "enough_training",
@@ -173,6 +174,15 @@ def test_drawing():
         r"^784-(\d+)-10: .* lif (\d+) µs, izhikevich (\d+) µs;.* ([\d.]+) ms; [\d.]+ frames a second", said, re.M
     )
     assert [hidden for hidden, *_ in found] == ["128", "512"]
+
+
+@pytest.mark.slow
+def test_convolutions():
+    said = run("convolutions", "--densities", "0.1", "--rounds", 1, "--images", 50, "--samples", 2)
+    rows = re.findall(r"^\| \d+C\d → \d+ on (\d+) × \1 \| 0.1 \|(.*)\|$", said, re.M)
+    assert len(rows) == 4
+    assert all(float(number) > 0 for _, row in rows for number in row.split("|"))
+    assert "network of NIR's paper | " in said or "N-MNIST is not here" in said
 
 
 @pytest.mark.slow

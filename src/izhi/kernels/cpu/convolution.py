@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from izhi.kernels.cpu import arena
 from izhi.kernels.cpu.bits import lowest_bit
-from izhi.kernels.cpu.geometry import Convolution, reach, windows
+from izhi.kernels.cpu.geometry import Convolution, windows
 from izhi.kernels.cpu.parallel import (
     Kernel,
     array,
@@ -39,6 +39,7 @@ from izhi.kernels.cpu.vectors import (
     FLOATS,
     IS_BFLOAT16,
     VECTOR,
+    add_listed,
     add_scaled,
     everywhere,
     multiply_add,
@@ -56,8 +57,8 @@ if TYPE_CHECKING:
 MIDDLE_OUTPUT = 32
 #: Parts of a batch whose gradients of weights are summed one after the other, at most, and bytes of them all.
 _PARTS, _BYTES_OF_PARTS = 16, 1 << 25
-#: Numbers that are added without a loop.
-_UNROLLED = 24 * VECTOR
+#: Vectors whose sums fit the registers.
+_SUMS = 24
 #: Bytes of the weights that stay in the nearest cache.
 _NEAREST = 24 << 10
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
@@ -69,74 +70,132 @@ def _block(outputs: int) -> int:
 
 
 @cache
-def _visit(size: int, run: int, dtype: torch.dtype, learns: bool) -> Kernel:
-    """Adds, for each input that is not 0, its weights to the currents; to learn, their gradients to its weights'."""
+def _forward(size: int, run: int, dtype: torch.dtype) -> Kernel:
     load, _, element = codec(dtype)
     is_bfloat16, bytes_of_number = IS_BFLOAT16[dtype], 2 if dtype == torch.bfloat16 else 4
-    # What a row of the kernel adds, in pieces that fit the registers and the code.
-    piece = run * size if run * size <= _UNROLLED else size
-    pieces = run * size // piece
+    # What a row of the kernel adds, in pieces that are written out.
+    taps = run if run * size <= _SUMS * VECTOR else 1
+    vectors = taps * size // VECTOR
 
     @compile_kernel
-    def visit(data):  # type: ignore[no-untyped-def]
+    def forward(data):  # type: ignore[no-untyped-def]
         images, channels, height, width = four_numbers(data)
         groups, outputs, rows, columns = number(data, 4), number(data, 5), number(data, 6), number(data, 7)
-        across, of_kernel, classes = number(data, 8), number(data, 9), number(data, 10)
-        parts, blocks = number(data, 11), (outputs + size - 1) // size
-        starts, of_columns = array(data, 12, height + 1, np.int32), array(data, 13, (width, 2), np.int32)
-        of_rows = array(data, 14, (starts[height] + 1, 2), np.int32)
+        kernel, down, right = number(data, 8), number(data, 9), number(data, 10)
+        gap, top, left = number(data, 11), number(data, 12), number(data, 13)
+        across, blocks = number(data, 14), (outputs + size - 1) // size
         x = array(data, 15, (images, groups, channels, height, width), element)
-        currents = array(data, 16, (images, groups, outputs, rows, columns), element)
-        shape = (parts if learns else 1, groups, blocks, channels, of_kernel, classes, run * size)
-        weights = array(data, 17, shape, f32)
+        weights = array(data, 16, (groups, blocks, channels, kernel, right, run, size), f32)
+        out = array(data, 17, (images, groups, outputs, rows, columns), element)
         wide_vectors()
         worker, workers = share(data)
-        apart = rows * columns * bytes_of_number
-        image = zero_rows(rows * across + VECTOR, size)
-        to_image = image.ctypes.data
+        image, counts = zero_rows(rows * across + VECTOR, size), np.zeros(height, np.int64)
+        places, taps_of_row = np.zeros((height, kernel), np.int64), np.zeros((height, kernel), np.int64)
+        for row in range(height):
+            for tap in range(kernel):
+                from_top = row + top - tap * gap
+                if from_top % down == 0 and 0 <= from_top // down < rows:
+                    places[row, counts[row]], taps_of_row[row, counts[row]] = from_top // down * across, tap
+                    counts[row] += 1
+        to_image, apart = image.ctypes.data, rows * columns * bytes_of_number
+        for n in range(worker * images // workers, (worker + 1) * images // workers):
+            for group in range(groups):
+                for block in range(blocks):
+                    zero_floats(to_image, rows * across * size)
+                    for channel in range(channels):
+                        for row in range(height):
+                            for first in range(0, width, VECTOR):
+                                line = x[n, group, channel, row, first:]
+                                word = nonzero(is_bfloat16, line.ctypes.data, min(VECTOR, width - first))
+                                while word != 0:
+                                    bit = np.int64(lowest_bit(word))
+                                    word = np.uint32(word & np.uint32(word - np.uint32(1)))
+                                    factor, column = load(line[bit]), first + bit + left
+                                    of_column, place = column % right, column // right
+                                    for k in range(counts[row]):
+                                        tap = taps_of_row[row, k]
+                                        weight = weights[group, block, channel, tap, of_column].ctypes.data
+                                        current = to_image + 4 * size * (places[row, k] + place)
+                                        for piece in range(0, 4 * run * size, 4 * VECTOR * vectors):
+                                            add_scaled(vectors, factor, weight + piece, current + piece)
+                    for place in range(rows):
+                        for lane in range(0, min(size, outputs - block * size), VECTOR):
+                            for first in range(0, columns, VECTOR):
+                                source = to_image + 4 * ((place * across + run - 1 + first) * size + lane)
+                                channel = block * size + lane
+                                target = out[n, group, channel, place, first:].ctypes.data
+                                high, long = min(VECTOR, outputs - channel), min(VECTOR, columns - first)
+                                turn_out(is_bfloat16, source, 4 * size, target, apart, high, long)
+
+    return forward
+
+
+@cache
+def _weight_gradient(size: int, run: int, dtype: torch.dtype) -> Kernel:
+    load, _, element = codec(dtype)
+    is_bfloat16, bytes_of_number = IS_BFLOAT16[dtype], 2 if dtype == torch.bfloat16 else 4
+    # Taps side by side whose sums fit the registers.
+    taps = run if run * size <= _SUMS * VECTOR else 1
+    sums = taps * size // VECTOR
+
+    @compile_kernel
+    def weight_gradient(data):  # type: ignore[no-untyped-def]
+        images, channels, height, width = four_numbers(data)
+        groups, outputs, rows, columns = number(data, 4), number(data, 5), number(data, 6), number(data, 7)
+        kernel, down, right = number(data, 8), number(data, 9), number(data, 10)
+        gap, top, left = number(data, 11), number(data, 12), number(data, 13)
+        across, above, deep = number(data, 14), number(data, 15), number(data, 16)
+        parts, blocks = number(data, 17), (outputs + size - 1) // size
+        x = array(data, 18, (images, groups, channels, height, width), element)
+        g = array(data, 19, (images, groups, outputs, rows, columns), element)
+        out = array(data, 20, (parts, groups, blocks, channels, kernel, right, run, size), f32)
+        wide_vectors()
+        worker, workers = share(data)
+        image, counts = zero_rows((above + deep) * across + VECTOR, size), np.zeros(down * right, np.int64)
+        places, factors = np.empty((down * right, height * width), np.int32), zero_rows(down * right, height * width)
+        to_image, apart = image.ctypes.data, rows * columns * bytes_of_number
         for part in range(worker * parts // workers, (worker + 1) * parts // workers):
-            if learns:
-                zero_floats(weights[part].ctypes.data, weights[part].size)
+            zero_floats(out[part].ctypes.data, out[part].size)
             for n in range(part * images // parts, (part + 1) * images // parts):
                 for group in range(groups):
                     for block in range(blocks):
-                        wide, numbers = min(size, outputs - block * size), currents[n, group, block * size :]
-                        table = weights[part if learns else 0, group, block]
-                        if not learns:
-                            zero_floats(to_image, rows * across * size)
-                        for row in range(rows if learns else 0):
-                            for lane in range(0, wide, VECTOR):
+                        high = min(size, outputs - block * size)
+                        for place in range(rows):
+                            for lane in range(0, high, VECTOR):
                                 for first in range(0, columns, VECTOR):
-                                    source = numbers[lane, row, first:].ctypes.data
-                                    target = to_image + 4 * ((row * across + run - 1 + first) * size + lane)
-                                    high, long = min(VECTOR, wide - lane), min(VECTOR, columns - first)
-                                    turn_in(is_bfloat16, source, apart, high, long, target, 4 * size)
+                                    source = g[n, group, block * size + lane, place, first:].ctypes.data
+                                    at = (above + place) * across + run - 1 + first
+                                    target, long = to_image + 4 * (at * size + lane), min(VECTOR, columns - first)
+                                    turn_in(
+                                        is_bfloat16, source, apart, min(VECTOR, high - lane), long, target, 4 * size
+                                    )
                         for channel in range(channels):
+                            counts[:] = 0
                             for row in range(height):
+                                of_row, at = (row + top) % down * right, (above + (row + top) // down) * across
                                 for first in range(0, width, VECTOR):
                                     line = x[n, group, channel, row, first:]
                                     word = nonzero(is_bfloat16, line.ctypes.data, min(VECTOR, width - first))
                                     while word != 0:
                                         bit = np.int64(lowest_bit(word))
                                         word = np.uint32(word & np.uint32(word - np.uint32(1)))
-                                        factor, place = load(line[bit]), of_columns[first + bit, 0]
-                                        kind = of_columns[first + bit, 1]
-                                        for a in range(starts[row], starts[row + 1]):
-                                            weight = table[channel, of_rows[a, 1], kind].ctypes.data
-                                            current = to_image + 4 * size * (of_rows[a, 0] + place)
-                                            for k in range(pieces):
-                                                source = 4 * piece * k + (current if learns else weight)
-                                                target = 4 * piece * k + (weight if learns else current)
-                                                add_scaled(piece, factor, source, target)
-                        for row in range(0 if learns else rows):
-                            for lane in range(0, wide, VECTOR):
-                                for first in range(0, columns, VECTOR):
-                                    source = to_image + 4 * ((row * across + run - 1 + first) * size + lane)
-                                    target = numbers[lane, row, first:].ctypes.data
-                                    high, long = min(VECTOR, wide - lane), min(VECTOR, columns - first)
-                                    turn_out(is_bfloat16, source, 4 * size, target, apart, high, long)
+                                        column = first + bit + left
+                                        kind = of_row + column % right
+                                        places[kind, counts[kind]] = (at + column // right) * size
+                                        factors[kind, counts[kind]] = load(line[bit])
+                                        counts[kind] += 1
+                            for tap in range(kernel):
+                                of_tap, back = tap * gap % down, tap * gap // down
+                                for of_column in range(right):
+                                    kind = of_tap * right + of_column
+                                    for k in range(0, run, taps):
+                                        add_listed(
+                                            sums, places[kind].ctypes.data, factors[kind].ctypes.data, counts[kind],
+                                            to_image + 4 * size * (k - back * across),
+                                            out[part, group, block, channel, tap, of_column, k].ctypes.data,
+                                        )  # fmt: skip
 
-    return visit
+    return weight_gradient
 
 
 @emitted(types.none, LITERAL, *[types.int64] * 8)
@@ -245,35 +304,52 @@ def _input_gradient(vectors: int, dtype: torch.dtype) -> Kernel:
     return input_gradient
 
 
-def _visit_all(c: Convolution, x: Tensor, currents: Tensor, weights: Tensor, learns: bool, parts: int) -> None:
-    (channels, outputs), found, size = c.of_group, reach(c), _block(c.of_group[1])
-    images = x.shape[0] * x.shape[1]
-    launch(
-        _visit(size, found.run, x.dtype, learns), images, channels, *c.size, c.groups, outputs, *c.places, found.across,
-        c.kernel[0], c.stride[1], parts, found.starts, found.columns, found.rows, x, currents, weights, pieces=parts,
-    )  # fmt: skip
+def _classes(c: Convolution) -> Tensor:
+    """The columns of a kernel that meet each class of an image's columns, (stride, run); the kernel's width for none.
+
+    Those of a class lie side by side, for places of the result that lie side by side.
+    """
+    run = -(-c.kernel[1] // c.stride[1])
+    taps = torch.arange(c.stride[1])[:, None] + c.stride[1] * torch.arange(run - 1, -1, -1)
+    return taps.clamp(max=c.kernel[1])
+
+
+def _across(c: Convolution, run: int) -> int:
+    """Places of a row of the result, with room around them for the weights that meet columns at the border."""
+    return max((c.size[1] - 1 + c.before[1]) // c.stride[1] + run, c.places[1] + run - 1)
 
 
 def forward(c: Convolution, x: Tensor, weight: Tensor) -> Tensor:
     """x * weight: x (T, B, C, H, W), weight (O, C/groups, *kernel) → (T, B, O, rows, columns) in the format of x."""
-    (channels, outputs), size = c.of_group, _block(c.of_group[1])
+    (channels, outputs), size, taps = c.of_group, _block(c.of_group[1]), _classes(c)
     # One output and one column more, of zeros, for blocks and classes that are not full.
     padded = nn.functional.pad(weight.float().view(c.groups, outputs, channels, *c.kernel), (0, 1))
-    padded = nn.functional.pad(padded[..., reach(c).taps], (0, 0) * 4 + (0, -outputs % size))
-    blocks = padded.view(c.groups, -1, size, channels, c.kernel[0], *reach(c).taps.shape)
+    padded = nn.functional.pad(padded[..., taps], (0, 0) * 4 + (0, -outputs % size))
+    blocks = padded.view(c.groups, -1, size, channels, c.kernel[0], *taps.shape)
     rows = blocks.permute(0, 1, 3, 4, 5, 6, 2).contiguous()
     out = arena.empty(*x.shape[:2], c.outputs, *c.places, dtype=x.dtype)
-    _visit_all(c, x, out, rows, learns=False, parts=x.shape[0] * x.shape[1])
+    images, run = x.shape[0] * x.shape[1], taps.shape[1]
+    launch(
+        _forward(size, run, x.dtype), images, channels, *c.size, c.groups, outputs, *c.places, c.kernel[0], *c.stride,
+        c.dilation[0], *c.before, _across(c, run), x, rows, out, pieces=images,
+    )  # fmt: skip
     return out
 
 
 def weight_gradient(c: Convolution, x: Tensor, g: Tensor) -> Tensor:
     """The gradient of the weight, in float32, from those of the currents, (T, B, O, rows, columns)."""
-    (channels, outputs), size, taps = c.of_group, _block(c.of_group[1]), reach(c).taps
+    (channels, outputs), size, taps = c.of_group, _block(c.of_group[1]), _classes(c)
     shape = c.groups, -(-outputs // size), channels, c.kernel[0], taps.numel(), size
-    parts = max(1, min(_PARTS, x.shape[0] * x.shape[1], _BYTES_OF_PARTS // (4 * prod(shape))))
+    images, run = x.shape[0] * x.shape[1], taps.shape[1]
+    parts = max(1, min(_PARTS, images, _BYTES_OF_PARTS // (4 * prod(shape))))
     out = arena.empty(parts, *shape)
-    _visit_all(c, x, g, out, learns=True, parts=parts)
+    # Rows of zeros around the gradients, where weights meet inputs at the border.
+    above = (c.kernel[0] - 1) * c.dilation[0] // c.stride[0]
+    deep = max((c.size[0] - 1 + c.before[0]) // c.stride[0] + 1, c.places[0])
+    launch(
+        _weight_gradient(size, run, x.dtype), images, channels, *c.size, c.groups, outputs, *c.places, c.kernel[0],
+        *c.stride, c.dilation[0], *c.before, _across(c, run), above, deep, parts, x, g, out, pieces=parts,
+    )  # fmt: skip
     # One after the other: the order of a sum by torch may depend on the number of threads.
     total: Tensor = reduce(torch.add, out)
     found = total[..., taps.flatten().argsort()[: c.kernel[1]], :]

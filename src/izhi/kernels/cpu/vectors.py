@@ -10,9 +10,11 @@ from numba import types
 from numba.core import cgutils
 
 from izhi.kernels.cpu.matrix_unit import transposed
-from izhi.kernels.cpu.scalars import LITERAL, emitted, load_at, store_at
+from izhi.kernels.cpu.scalars import LITERAL, emitted, load_at, repeat, store_at
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from llvmlite.ir import IRBuilder
 
 #: Numbers of a vector.
@@ -116,17 +118,44 @@ def nonzero(builder: IRBuilder, is_bfloat16: int, address: ir.Value, count: ir.V
     return builder.zext(builder.bitcast(flags, ir.IntType(VECTOR)), _I32)
 
 
+def _part(builder: IRBuilder, start: ir.Value, v: int) -> ir.Value:
+    """The address of a vector of a row."""
+    return builder.add(start, ir.Constant(_I64, 4 * VECTOR * v))
+
+
 @emitted(types.none, LITERAL, types.float32, *[types.int64] * 2)
-def add_scaled(builder: IRBuilder, size: int, factor: ir.Value, row: ir.Value, into: ir.Value) -> None:
-    """into += factor·row, so many float32 by their addresses."""
+def add_scaled(builder: IRBuilder, vectors: int, factor: ir.Value, row: ir.Value, into: ir.Value) -> None:
+    """into += factor·row, so many vectors by their addresses."""
     weight = everywhere(builder, factor)
-    for part in range(0, 4 * size, 4 * VECTOR):
-        target = builder.add(into, ir.Constant(_I64, part))
-        total, more = (
-            load_at(builder, target, FLOATS),
-            load_at(builder, builder.add(row, ir.Constant(_I64, part)), FLOATS),
-        )
-        store_at(builder, multiply_add(builder, weight, more, total), target)
+    for v in range(vectors):
+        more, total = (load_at(builder, _part(builder, start, v), FLOATS) for start in (row, into))
+        store_at(builder, multiply_add(builder, weight, more, total), _part(builder, into, v))
+
+
+@emitted(types.none, LITERAL, *[types.int64] * 5)
+def add_listed(
+    builder: IRBuilder, vectors: int, places: ir.Value, factors: ir.Value, count: ir.Value, rows: ir.Value,
+    into: ir.Value,
+) -> None:  # fmt: skip
+    """into += Σ_k factors[k]·rows[places[k] …] over k < count, so many vectors each, by their addresses."""
+
+    def add(k: ir.Value, *totals: ir.Value) -> tuple[Sequence[ir.Value], ir.Value]:
+        skipped = builder.shl(k, ir.Constant(_I64, 2))
+        factor = everywhere(builder, load_at(builder, builder.add(factors, skipped), ir.FloatType()))
+        place = builder.sext(load_at(builder, builder.add(places, skipped), _I32), _I64)
+        row = builder.add(rows, builder.shl(place, ir.Constant(_I64, 2)))
+        after = [
+            multiply_add(builder, factor, load_at(builder, _part(builder, row, v), FLOATS), total)
+            for v, total in enumerate(totals)
+        ]
+        following = builder.add(k, ir.Constant(_I64, 1))
+        return (following, *after), builder.icmp_signed("<", following, count)
+
+    none = ir.Constant(_I64, 0)
+    starts = none, *(load_at(builder, _part(builder, into, v), FLOATS) for v in range(vectors))
+    _, *found = repeat(builder, starts, add, builder.icmp_signed(">", count, none))
+    for v, total in enumerate(found):
+        store_at(builder, total, _part(builder, into, v))
 
 
 def everywhere(builder: IRBuilder, number: ir.Value) -> ir.Value:
