@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from llvmlite.ir import IRBuilder
 
 #: Channels that are summed at a time where there are few, beside ``SMALL_OUTPUT``.
-MIDDLE_OUTPUT = 32
+_MIDDLE_OUTPUT = 32
 #: Parts of a batch whose gradients of weights are summed one after the other, at most, and bytes of them all.
 _PARTS, _BYTES_OF_PARTS = 16, 1 << 25
 #: Vectors whose sums fit the registers.
@@ -66,16 +66,19 @@ _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 def _block(outputs: int) -> int:
     """Channels that are summed at a time."""
-    return next((size for size in (SMALL_OUTPUT, MIDDLE_OUTPUT) if outputs <= size), OUTPUT_BLOCK)
+    return next((size for size in (SMALL_OUTPUT, _MIDDLE_OUTPUT) if outputs <= size), OUTPUT_BLOCK)
+
+
+def _vectors(size: int, run: int) -> int:
+    """Vectors of a row of a kernel that are added at once: all, or those of one tap."""
+    return (run if run * size <= _SUMS * VECTOR else 1) * size // VECTOR
 
 
 @cache
 def _forward(size: int, run: int, dtype: torch.dtype) -> Kernel:
     load, _, element = codec(dtype)
     is_bfloat16, bytes_of_number = IS_BFLOAT16[dtype], 2 if dtype == torch.bfloat16 else 4
-    # What a row of the kernel adds, in pieces that are written out.
-    taps = run if run * size <= _SUMS * VECTOR else 1
-    vectors = taps * size // VECTOR
+    vectors = _vectors(size, run)
 
     @compile_kernel
     def forward(data):  # type: ignore[no-untyped-def]
@@ -134,9 +137,8 @@ def _forward(size: int, run: int, dtype: torch.dtype) -> Kernel:
 def _weight_gradient(size: int, run: int, dtype: torch.dtype) -> Kernel:
     load, _, element = codec(dtype)
     is_bfloat16, bytes_of_number = IS_BFLOAT16[dtype], 2 if dtype == torch.bfloat16 else 4
-    # Taps side by side whose sums fit the registers.
-    taps = run if run * size <= _SUMS * VECTOR else 1
-    sums = taps * size // VECTOR
+    sums = _vectors(size, run)
+    taps = sums * VECTOR // size
 
     @compile_kernel
     def weight_gradient(data):  # type: ignore[no-untyped-def]
