@@ -57,19 +57,18 @@ def milliseconds(run: Callable[[], object]) -> float:
 def passes(name: str, density: float, images: int | None) -> list[Callable[[], object]]:
     """The three passes of a convolution."""
     count, inputs, outputs, size, kernel, padding = SHAPES[name]
-    x = (torch.rand(25, (images or count) // 25, inputs, size, size) < density).float().requires_grad_()
-    weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel) / kernel)
+    x = (torch.rand(25, (images or count) // 25, inputs, size, size) < density).float()
+    weight = torch.randn(outputs, inputs, kernel, kernel) / kernel
 
-    def forward() -> Tensor:
+    def forward(x: Tensor = x, weight: Tensor = weight) -> Tensor:
         return convolve(x, weight, (1, 1), (padding, padding), (1, 1))
 
-    current = forward()
-    g = torch.randn(current.shape)
-
-    def backward(wanted: Tensor) -> Callable[[], object]:
+    def backward(wanted: Tensor, current: Tensor) -> Callable[[], object]:
+        g = torch.randn(current.shape)
         return lambda: torch.autograd.grad(current, wanted, g, retain_graph=True)
 
-    return [forward, backward(weight), backward(x)]
+    learned, seen = weight.clone().requires_grad_(), x.clone().requires_grad_()
+    return [forward, backward(learned, forward(weight=learned)), backward(seen, forward(seen))]
 
 
 def compared(runs: dict[float, Callable[[], object]], rounds: int) -> str:
