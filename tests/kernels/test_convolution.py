@@ -15,7 +15,7 @@ from izhi.network.layers import Layer
 from izhi.neurons import LIF
 
 #: Kernel and stride along the columns, and channels, of which each has kernels of its own.
-KINDS = [((3, 3), 1, 8), ((1, 9), 1, 33), ((2, 4), 3, 20), ((1, 1), 1, 70)]
+KINDS = [((3, 3), 1, 8), ((1, 9), 1, 33), ((2, 4), 3, 20), ((1, 1), 1, 70), ((1, 1), 2, 70)]
 
 
 def close(found, expected, dtype):
@@ -150,6 +150,26 @@ def test_what_is_not_a_number_stays_so():
     current = convolve(spikes, nn.Conv2d(8, 24, 3).weight, (1, 1), (0, 0), (1, 1))
     assert current[4, 3].isnan().sum() == 24 * 9
     assert current.isnan().sum() == 24 * 9
+
+
+def test_formats_that_torch_does_not_multiply_are_refused_however_few_spikes_there_are():
+    for density in (0.01, 0.9):
+        with pytest.raises(RuntimeError, match="should be the same"):
+            convolve(
+                spikes_of(9, 5, 8, 16, 17, density=density).bfloat16(),
+                nn.Conv2d(8, 24, 3).weight,
+                (1, 1),
+                (0, 0),
+                (1, 1),
+            )
+
+
+def test_images_of_several_samples_are_counted():
+    spikes = spikes_of(128, 32, 8, 9, 9, density=0.5)  # whose 64th images are all of one sample
+    spikes[:, 0] = 0
+    with routes.recorded() as found:
+        convolve(spikes, nn.Conv2d(8, 24, 3).weight, (1, 1), (0, 0), (1, 1))
+    assert [route.kernel for route in found] == ["torch's"]
 
 
 def test_other_numbers_of_channels_are_refused():

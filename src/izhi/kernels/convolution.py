@@ -13,6 +13,7 @@ from izhi.kernels.cpu import convolution as cpu
 from izhi.kernels.cpu.geometry import Convolution
 from izhi.kernels.lazy import dense, materialize
 from izhi.kernels.packed import Spikes
+from izhi.kernels.products import format_beside
 from izhi.kernels.routes import (
     FEW_CHANNELS,
     CallDescription,
@@ -78,7 +79,8 @@ def convolve(
     if spikes.shape[2] != weight.shape[1] * groups:  # by which kernels would reach beyond the weights
         raise ShapeError(f"spikes have {spikes.shape[2]} channels, expected {weight.shape[1] * groups}")
     x = materialize(spikes) if isinstance(spikes, Tensor) else spikes.dense()
-    if not is_traced() or is_recording():
+    fits = x.dtype == weight.dtype or torch.is_autocast_enabled("cpu")  # torch says why they do not
+    if fits and (not is_traced() or is_recording()):
         call = _counted(x, weight, dilation, groups)
         if decide(CallDescription(call)).product.kernel == "sums":  # type: ignore[union-attr]
             c = _as_images(x, weight, stride, padding, dilation, groups)
@@ -92,17 +94,15 @@ def convolve(
 
 def _counted(x: Tensor, weight: Tensor, dilation: Sequence[int], groups: int) -> ProductCall:
     """The call, with the share of its numbers that are not 0 if its route depends on that."""
-    kind = x.device.type
-    is_cast = kind == "cpu" and torch.is_autocast_enabled(kind)
     call = ProductCall(
-        x.shape[2], len(weight), x.dtype, weight.dtype, torch.get_autocast_dtype(kind) if is_cast else x.dtype, kind,
-        "image", x.dim(), x.numel(), len(x), is_traced(), operation="convolution", groups=groups,
+        x.shape[2], len(weight), x.dtype, weight.dtype, format_beside(weight), x.device.type, "image", x.dim(),
+        x.numel(), len(x), is_traced(), operation="convolution", groups=groups,
         is_dilated=dilation[-1] > 1 and weight.shape[-1] > 1,
     )  # fmt: skip
     if choose_product(call).kernel != "count":
         return call
     images = x.detach().flatten(0, 1)
-    some = images[:: max(1, len(images) // _COUNTED)]
+    some = images[:: len(images) // _COUNTED | 1]  # an odd number: not all of one sample, at its steps
     return call._replace(statistics=SpikeStatistics(int(some.count_nonzero()) / max(1, some.numel())))
 
 

@@ -175,7 +175,7 @@ def gradient_of_spikes(g: Tensor, weight: Tensor) -> Tensor:
     return (turned @ weight).transpose(0, 1) if turned.is_contiguous() else g @ weight
 
 
-def _format_beside(weight: Tensor) -> torch.dtype:
+def format_beside(weight: Tensor) -> torch.dtype:
     """The format in which torch would multiply with a weight."""
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
 
@@ -221,7 +221,7 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
 def _counted(spikes: Spikes, weight: Tensor) -> CountedSpikes:
     if spikes.shape[-1] != weight.shape[1]:  # by which kernels would reach beyond the weights
         raise ShapeError(f"spikes are {spikes.shape[-1]} wide, expected {weight.shape[1]}, the inputs of the weights")
-    return count(spikes, len(weight), weight.dtype, _format_beside(weight))
+    return count(spikes, len(weight), weight.dtype, format_beside(weight))
 
 
 def _multiplied(counted: CountedSpikes, spikes: Spikes, weight: Tensor) -> Tensor:

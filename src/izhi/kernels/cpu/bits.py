@@ -23,7 +23,7 @@ from izhi.kernels.cpu.parallel import (
     share,
     wide_vectors,
 )
-from izhi.kernels.cpu.scalars import codec, emitted, f32, load_at, store_at
+from izhi.kernels.cpu.scalars import codec, emitted, everywhere, f32, load_at, store_at
 from izhi.kernels.events import WORD
 
 if TYPE_CHECKING:
@@ -87,15 +87,10 @@ def turn_over(builder: IRBuilder, source: ir.Value, limit: ir.Value, every: ir.V
     Source and target by their addresses; which words these are, a bit each.
     """
     kind = ir.VectorType(_I32, WORD)
-
-    def everywhere(word: ir.Value) -> ir.Value:
-        one = builder.insert_element(ir.Constant(kind, ir.Undefined), word, ir.Constant(_I32, 0))
-        return builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), ir.Constant(kind, [0] * WORD))
-
     words = load_at(builder, source, kind)
     count_bits = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind]), f"llvm.ctpop.v{WORD}i32")
-    many = builder.icmp_unsigned(">", builder.call(count_bits, [words]), everywhere(limit))
-    turned = builder.select(many, everywhere(every), ir.Constant(kind, [0] * WORD))
+    many = builder.icmp_unsigned(">", builder.call(count_bits, [words]), everywhere(builder, limit, WORD))
+    turned = builder.select(many, everywhere(builder, every, WORD), ir.Constant(kind, [0] * WORD))
     store_at(builder, builder.xor(words, turned), target)
     return builder.bitcast(many, _I32)
 

@@ -8,7 +8,7 @@ lie side by side where they are added, and places in memory: what is read and wr
 
 from __future__ import annotations
 
-from functools import cache, reduce
+from functools import cache, lru_cache, reduce
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -34,14 +34,13 @@ from izhi.kernels.cpu.parallel import (
     zero_rows,
 )
 from izhi.kernels.cpu.rows import OUTPUT_BLOCK, SMALL_OUTPUT
-from izhi.kernels.cpu.scalars import LITERAL, codec, emitted, f32, load_at, repeat, store_at
+from izhi.kernels.cpu.scalars import LITERAL, codec, emitted, everywhere, f32, load_at, repeat, store_at
 from izhi.kernels.cpu.vectors import (
     FLOATS,
     IS_BFLOAT16,
     VECTOR,
     add_listed,
     add_scaled,
-    everywhere,
     multiply_add,
     nonzero,
     turn_in,
@@ -217,7 +216,7 @@ def _spread(
     def add(k: ir.Value, *totals: ir.Value) -> tuple[Sequence[ir.Value], ir.Value]:
         name = builder.zext(load_at(builder, element(listed, k), _I32), _I64)
         places = element(factors, name), builder.add(element(factors, name), apart)
-        one, two = (everywhere(builder, load_at(builder, place, ir.FloatType())) for place in places)
+        one, two = (everywhere(builder, load_at(builder, place, ir.FloatType()), VECTOR) for place in places)
         row = builder.add(rows, builder.mul(name, ir.Constant(_I64, 4 * VECTOR * vectors)))
         after = []
         for v in range(vectors):
@@ -306,6 +305,7 @@ def _input_gradient(vectors: int, dtype: torch.dtype) -> Kernel:
     return input_gradient
 
 
+@lru_cache(maxsize=64)
 def _classes(c: Convolution) -> Tensor:
     """The columns of a kernel that meet each class of an image's columns, (stride, run); the kernel's width for none.
 

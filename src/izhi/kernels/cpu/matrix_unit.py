@@ -25,7 +25,7 @@ from numba import types
 from torch import Tensor
 
 from izhi.compiled import inlined
-from izhi.kernels.cpu.scalars import LITERAL, compiles_for, emitted, load_at, repeat, store_at
+from izhi.kernels.cpu.scalars import LITERAL, compiles_for, emitted, everywhere, load_at, repeat, store_at
 from izhi.kernels.ops import Value
 
 if TYPE_CHECKING:
@@ -158,15 +158,13 @@ def _multiplier(module: ir.Module, rows: int) -> ir.Function:
     set.add(function.attributes, '"prefer-vector-width"="512"')
     builder = ir.IRBuilder(function.append_basic_block())
     sums, left, right = function.args
-    undefined, nought = ir.Constant(_WORDS, ir.Undefined), ir.Constant(_I32, 0)
 
     def add_pair(k: ir.Value, *totals: ir.Value) -> tuple[Sequence[ir.Value], ir.Value]:
         of_right = load_at(builder, _moved(builder, right, builder.mul(k, ir.Constant(_I64, 64))), _WORDS, 64)
         of_left = _moved(builder, left, builder.mul(k, ir.Constant(_I64, 4)))
         after = []
         for row, total in enumerate(totals):
-            pair = builder.insert_element(undefined, load_at(builder, _moved(builder, of_left, 64 * row), _I32), nought)
-            spread = builder.shuffle_vector(pair, undefined, ir.Constant(undefined.type, [0] * 16))
+            spread = everywhere(builder, load_at(builder, _moved(builder, of_left, 64 * row), _I32), 16)
             after.append(_add_products(builder, total, spread, of_right))
         following = builder.add(k, ir.Constant(_I64, 1))
         return (following, *after), builder.icmp_signed("<", following, ir.Constant(_I64, TILE_ROWS))
@@ -346,10 +344,7 @@ def spread_step(builder: IRBuilder, words: ir.Value, step: ir.Value, target: ir.
     """32 words side by side → 32 numbers in bfloat16: bit ``step`` of each; all by their addresses."""
     kind = ir.VectorType(_I32, TILE_PAIRS)
     bit = builder.shl(ir.Constant(_I32, 1), builder.trunc(step, _I32))
-    undefined = ir.Constant(kind, ir.Undefined)
-    one = builder.insert_element(undefined, bit, ir.Constant(_I32, 0))
-    everywhere = builder.shuffle_vector(one, undefined, ir.Constant(kind, [0] * TILE_PAIRS))
-    found = builder.and_(load_at(builder, words, kind), everywhere)
+    found = builder.and_(load_at(builder, words, kind), everywhere(builder, bit, TILE_PAIRS))
     mask = builder.icmp_unsigned("!=", found, ir.Constant(kind, [0] * TILE_PAIRS))
     builder.store(_ones_where(builder, mask), _at(builder, target, _HALVES), align=64)
 
@@ -392,14 +387,14 @@ def pair_floats(builder: IRBuilder, size: int, first: ir.Value, second: ir.Value
     order = [place for column in range(TILE_ROWS) for place in (column, TILE_ROWS + column)]
     for k in range(size // TILE_ROWS):
         rows = [load_at(builder, builder.add(address, ir.Constant(_I64, 64 * k)), kind) for address in (first, second)]
-        rounded = _rounded(builder, builder.shuffle_vector(*rows, together))
+        rounded = round_to_bfloat16(builder, builder.shuffle_vector(*rows, together))
         undefined = ir.Constant(rounded.type, ir.Undefined)
         pairs = builder.shuffle_vector(rounded, undefined, ir.Constant(ir.VectorType(_I32, TILE_PAIRS), order))
         place = builder.add(target, ir.Constant(_I64, TILE_BYTES * k))
         builder.store(pairs, _at(builder, place, pairs.type), align=64)
 
 
-def _rounded(builder: IRBuilder, x: ir.Value) -> ir.Value:
+def round_to_bfloat16(builder: IRBuilder, x: ir.Value) -> ir.Value:
     """float32 → bfloat16, as its bits, to the nearest, and to even."""
     if compiles_for(_VECTORS):
         rounded = builder.fptrunc(x, ir.VectorType(_BFloat(), x.type.count))
@@ -413,7 +408,7 @@ def _rounded(builder: IRBuilder, x: ir.Value) -> ir.Value:
     return builder.trunc(nearest, ir.VectorType(_I16, x.type.count))
 
 
-def _widened(builder: IRBuilder, halves: ir.Value) -> ir.Value:
+def widen_bfloat16(builder: IRBuilder, halves: ir.Value) -> ir.Value:
     """bfloat16, as its bits, → float32."""
     count = halves.type.count
     words = builder.zext(halves, ir.VectorType(_I32, count))
@@ -424,7 +419,7 @@ def _widened(builder: IRBuilder, halves: ir.Value) -> ir.Value:
 @emitted(types.none, LITERAL, *[types.int64] * 2)
 def round_row(builder: IRBuilder, size: int, source: ir.Value, target: ir.Value) -> None:
     """So many numbers in float32 at an address → as many in bfloat16 at another."""
-    rounded = _rounded(builder, load_at(builder, source, ir.VectorType(ir.FloatType(), size)))
+    rounded = round_to_bfloat16(builder, load_at(builder, source, ir.VectorType(ir.FloatType(), size)))
     builder.store(rounded, _at(builder, target, rounded.type), align=2)
 
 
@@ -470,15 +465,15 @@ def matrix_tiles(matrix: Tensor) -> Tensor:
 def round_and_widen(builder: IRBuilder, size: int, source: ir.Value, target: ir.Value, back: ir.Value) -> None:
     """So many float32 at an address → as many in bfloat16 at another, and those in float32 at a third."""
     x = load_at(builder, source, ir.VectorType(ir.FloatType(), size))
-    rounded = _rounded(builder, x)
+    rounded = round_to_bfloat16(builder, x)
     builder.store(rounded, _at(builder, target, rounded.type), align=2)
-    builder.store(_widened(builder, rounded), _at(builder, back, x.type), align=4)
+    builder.store(widen_bfloat16(builder, rounded), _at(builder, back, x.type), align=4)
 
 
 @emitted(types.none, LITERAL, *[types.int64] * 2)
 def widen_row(builder: IRBuilder, size: int, source: ir.Value, target: ir.Value) -> None:
     """So many numbers in bfloat16 at an address → as many float32 at another."""
-    wide = _widened(builder, load_at(builder, source, ir.VectorType(_I16, size), align=2))
+    wide = widen_bfloat16(builder, load_at(builder, source, ir.VectorType(_I16, size), align=2))
     builder.store(wide, _at(builder, target, wide.type), align=4)
 
 
@@ -524,5 +519,5 @@ def transpose_to_interleaved(
     rows = [load_at(builder, row(source, apart, k), kind) for k in range(32)]
     order = ir.Constant(ir.VectorType(_I32, 32), [INTERLEAVED.index(place) for place in range(32)])
     for k, pair in enumerate(zip(transposed(builder, rows[:16]), transposed(builder, rows[16:]), strict=True)):
-        rounded = _rounded(builder, builder.shuffle_vector(*pair, order))
+        rounded = round_to_bfloat16(builder, builder.shuffle_vector(*pair, order))
         builder.store(rounded, _at(builder, row(target, beside, k), rounded.type), align=2)

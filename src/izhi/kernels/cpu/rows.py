@@ -11,7 +11,7 @@ from numba.core import cgutils
 
 from izhi.compiled import inlined
 from izhi.kernels.cpu.bits import lowest_bit
-from izhi.kernels.cpu.scalars import LITERAL, emitted, load_at, repeat, store_at
+from izhi.kernels.cpu.scalars import LITERAL, emitted, everywhere, load_at, repeat, store_at
 from izhi.kernels.ops import Value
 
 if TYPE_CHECKING:
@@ -196,8 +196,6 @@ def weigh_rows(
     Rows of ``OUTPUT_BLOCK`` float32 lie ``apart`` bytes from each other. Products are summed in pairs first.
     """
     kind, parts = ir.VectorType(ir.FloatType(), SMALL_OUTPUT), range(OUTPUT_BLOCK // SMALL_OUTPUT)
-    undefined = ir.Constant(kind, ir.Undefined)
-    everywhere = ir.Constant(ir.VectorType(_I32, SMALL_OUTPUT), [0] * SMALL_OUTPUT)
 
     def part_of(row: ir.Value, part: int) -> ir.Value:
         return builder.add(row, ir.Constant(_I64, 4 * SMALL_OUTPUT * part))
@@ -207,8 +205,7 @@ def weigh_rows(
         for j in range(2):
             k = builder.add(first, ir.Constant(_I64, j))
             factor = load_at(builder, builder.add(factors, builder.mul(k, ir.Constant(_I64, 4))), ir.FloatType())
-            one = builder.insert_element(undefined, factor, ir.Constant(_I32, 0))
-            weights.append(builder.shuffle_vector(one, undefined, everywhere))
+            weights.append(everywhere(builder, factor, SMALL_OUTPUT))
             places.append(builder.add(rows, builder.mul(k, apart)))
         after = []
         for part, total in zip(parts, totals, strict=True):

@@ -75,6 +75,13 @@ def store_at(builder: IRBuilder, value: ir.Value, address: ir.Value) -> None:
     builder.store(value, builder.inttoptr(address, value.type.as_pointer()), align=4)
 
 
+def everywhere(builder: IRBuilder, number: ir.Value, size: int) -> ir.Value:
+    """A vector of so many times the same number."""
+    undefined = ir.Constant(ir.VectorType(number.type, size), ir.Undefined)
+    one = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(ir.IntType(32), size), [0] * size))
+
+
 def repeat(
     builder: IRBuilder, starts: Sequence[ir.Value],
     turn: Callable[..., tuple[Sequence[ir.Value], ir.Value]], enters: ir.Value | None = None,

@@ -10,7 +10,7 @@ from numba.core import cgutils
 from torch import Tensor, nn
 
 from izhi.compiled import inlined
-from izhi.kernels.cpu.scalars import compiles_for, emitted, load_at, repeat, store_at
+from izhi.kernels.cpu.scalars import compiles_for, emitted, everywhere, load_at, repeat, store_at
 from izhi.kernels.ops import Value
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ def _multiply(
     kind, number = ir.VectorType(ir.FloatType(), COLUMNS), ir.FloatType()
     name = f"llvm.fma.v{COLUMNS}f32"
     fused = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
-    undefined = ir.Constant(kind, ir.Undefined)
-    everywhere = ir.Constant(ir.VectorType(_I32, COLUMNS), [0] * COLUMNS)
 
     def row(start: ir.Value, apart: ir.Value, m: int) -> ir.Value:
         return builder.add(start, builder.mul(apart, ir.Constant(_I64, 4 * m)))
@@ -57,9 +55,7 @@ def _multiply(
         after = []
         for address, total in zip(rows, totals, strict=True):
             one = load_at(builder, builder.add(address, offset), number)
-            one = builder.insert_element(undefined, one, ir.Constant(_I32, 0))
-            factor = builder.shuffle_vector(one, undefined, everywhere)
-            after.append(builder.call(fused, [factor, of_right, total]))
+            after.append(builder.call(fused, [everywhere(builder, one, COLUMNS), of_right, total]))
         return (following, *after), builder.icmp_signed("<", following, count)
 
     nothing = ir.Constant(kind, [0.0] * COLUMNS)

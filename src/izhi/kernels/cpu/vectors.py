@@ -9,8 +9,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from izhi.kernels.cpu.matrix_unit import transposed
-from izhi.kernels.cpu.scalars import LITERAL, emitted, load_at, repeat, store_at
+from izhi.kernels.cpu.matrix_unit import round_to_bfloat16, transposed, widen_bfloat16
+from izhi.kernels.cpu.scalars import LITERAL, emitted, everywhere, load_at, repeat, store_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,11 +35,8 @@ def _masked(builder: IRBuilder, operation: str, kind: ir.VectorType, *operands: 
 def _first_numbers(builder: IRBuilder, count: ir.Value) -> ir.Value:
     """The mask of so many first numbers of a vector."""
     kind = ir.VectorType(_I32, VECTOR)
-    undefined, every = ir.Constant(kind, ir.Undefined), ir.Constant(kind, [0] * VECTOR)
-    one = builder.insert_element(undefined, builder.trunc(count, _I32), ir.Constant(_I32, 0))
-    return builder.icmp_signed(
-        "<", ir.Constant(kind, list(range(VECTOR))), builder.shuffle_vector(one, undefined, every)
-    )
+    counts = everywhere(builder, builder.trunc(count, _I32), VECTOR)
+    return builder.icmp_signed("<", ir.Constant(kind, list(range(VECTOR))), counts)
 
 
 def _load_numbers(builder: IRBuilder, is_bfloat16: int, address: ir.Value, mask: ir.Value) -> ir.Value:
@@ -48,22 +45,13 @@ def _load_numbers(builder: IRBuilder, is_bfloat16: int, address: ir.Value, mask:
     pointer = builder.inttoptr(address, kind.as_pointer())
     nothing = ir.Constant(kind, [0] * VECTOR) if is_bfloat16 else ir.Constant(kind, [0.0] * VECTOR)
     found = _masked(builder, "load", kind, pointer, ir.Constant(_I32, 2 if is_bfloat16 else 4), mask, nothing)
-    if not is_bfloat16:
-        return found
-    wide = ir.VectorType(_I32, VECTOR)
-    return builder.bitcast(builder.shl(builder.zext(found, wide), ir.Constant(wide, [16] * VECTOR)), FLOATS)
+    return widen_bfloat16(builder, found) if is_bfloat16 else found
 
 
 def _store_numbers(builder: IRBuilder, is_bfloat16: int, value: ir.Value, address: ir.Value, mask: ir.Value) -> None:
-    """Those of 16 float32 that a mask names, in their format, the nearest one and of two the even one."""
+    """Those of 16 float32 that a mask names, in their format."""
     kind = _HALVES if is_bfloat16 else FLOATS
-    if is_bfloat16:
-        wide = ir.VectorType(_I32, VECTOR)
-        bits = builder.bitcast(value, wide)
-        high = builder.lshr(bits, ir.Constant(wide, [16] * VECTOR))
-        even = builder.and_(high, ir.Constant(wide, [1] * VECTOR))
-        up = builder.add(builder.add(bits, ir.Constant(wide, [0x7FFF] * VECTOR)), even)
-        value = builder.trunc(builder.lshr(up, ir.Constant(wide, [16] * VECTOR)), _HALVES)
+    value = round_to_bfloat16(builder, value) if is_bfloat16 else value
     pointer = builder.inttoptr(address, kind.as_pointer())
     _masked(builder, "store", kind, value, pointer, ir.Constant(_I32, 2 if is_bfloat16 else 4), mask)
 
@@ -126,7 +114,7 @@ def _part(builder: IRBuilder, start: ir.Value, v: int) -> ir.Value:
 @emitted(types.none, LITERAL, types.float32, *[types.int64] * 2)
 def add_scaled(builder: IRBuilder, vectors: int, factor: ir.Value, row: ir.Value, into: ir.Value) -> None:
     """into += factor·row, so many vectors by their addresses."""
-    weight = everywhere(builder, factor)
+    weight = everywhere(builder, factor, VECTOR)
     for v in range(vectors):
         more, total = (load_at(builder, _part(builder, start, v), FLOATS) for start in (row, into))
         store_at(builder, multiply_add(builder, weight, more, total), _part(builder, into, v))
@@ -141,7 +129,7 @@ def add_listed(
 
     def add(k: ir.Value, *totals: ir.Value) -> tuple[Sequence[ir.Value], ir.Value]:
         skipped = builder.shl(k, ir.Constant(_I64, 2))
-        factor = everywhere(builder, load_at(builder, builder.add(factors, skipped), ir.FloatType()))
+        factor = everywhere(builder, load_at(builder, builder.add(factors, skipped), ir.FloatType()), VECTOR)
         place = builder.sext(load_at(builder, builder.add(places, skipped), _I32), _I64)
         row = builder.add(rows, builder.shl(place, ir.Constant(_I64, 2)))
         after = [
@@ -156,11 +144,6 @@ def add_listed(
     _, *found = repeat(builder, starts, add, builder.icmp_signed(">", count, none))
     for v, total in enumerate(found):
         store_at(builder, total, _part(builder, into, v))
-
-
-def everywhere(builder: IRBuilder, number: ir.Value) -> ir.Value:
-    undefined, every = ir.Constant(FLOATS, ir.Undefined), ir.Constant(ir.VectorType(_I32, VECTOR), [0] * VECTOR)
-    return builder.shuffle_vector(builder.insert_element(undefined, number, ir.Constant(_I32, 0)), undefined, every)
 
 
 def multiply_add(builder: IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
