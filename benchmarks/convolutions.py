@@ -108,9 +108,16 @@ def training_step(spikes: Tensor, labels: Tensor) -> Callable[[], object]:
     return step
 
 
+def shares(text: str) -> list[float]:
+    found = [float(part) for part in text.split(",")]
+    if not all(0 <= share <= 1 for share in found):
+        raise ValueError
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--densities", default="0.03,0.1,0.2,0.4")
+    parser.add_argument("--densities", type=shares, default="0.03,0.1,0.2,0.4", help="from 0 to 1, comma-separated")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, help="T·B of each convolution, T = 25; default: as named")
@@ -125,7 +132,7 @@ def main() -> None:
     print(f"| convolution | density | forward: {ways} | weights: {ways} | images: {ways} |")
     print("|---|" + "---:|" * 10)
     for name in SHAPES:
-        for density in map(float, a.densities.split(",")):
+        for density in a.densities:
             found = {}
             for limit in (SUMS, TORCH):
                 with sums_below(limit):

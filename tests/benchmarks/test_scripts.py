@@ -183,6 +183,11 @@ def test_convolutions():
     assert len(rows) == 4
     assert all(float(number) > 0 for _, row in rows for number in row.split("|"))
     assert "network of NIR's paper | " in said or "N-MNIST is not here" in said
+    for densities in ("x", "1.5"):
+        command = [sys.executable, str(SCRIPTS / "convolutions.py"), "--densities", densities]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+        assert done.returncode == 2
+        assert f"argument --densities: invalid shares value: '{densities}'" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.slow
