@@ -116,7 +116,7 @@ def backward(
 
 
 DEVICE = SimpleNamespace(
-    COMPILER="NumPy", TAKES_FACTORS=False, LOADS_DECAY=False, LAYER=cpu.LAYER, FEEDBACK=None, forward=forward,
+    COMPILER="NumPy", TAKES_FACTORS=False, LOADS_DECAY=False, LAYER=cpu.LAYER, SAMPLES=None, forward=forward,
     backward=backward, rate=cpu.rate,
 )  # fmt: skip
 

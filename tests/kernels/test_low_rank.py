@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 
-from izhi.kernels import product, products, routes
+from izhi.kernels import fused, product, routes
 from izhi.kernels.low_rank import LowRankGradient
 from izhi.network import Layer, Network
 from izhi.network.connections import AxonalDelay, Linear
@@ -46,7 +46,8 @@ def test_a_network_learns_the_same_by_factors(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(routes, "WORTH_PACKING", 0)
             patch.setitem(routes.DENSE, torch.float32, 2.0)
-            patch.setattr(products, "LOW_RANK_UP_TO", few)
+            if not few:
+                patch.setattr(fused, "factors_of", lambda *_: None)
             torch.manual_seed(seed)
             kind = LIF if neuron else Izhikevich
             first = Layer(Linear(40, 2 * hidden, recurrent=recurrent), kind())

@@ -193,7 +193,7 @@ def test_recurrence_by_the_unit_is_that_of_single_steps(
         one[0][:-2].any()
     )  # a spike arrives in the next step, which fires in the one after
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("izhi.kernels.cpu.FEEDBACK", None)
+        patch.setattr("izhi.kernels.cpu.SAMPLES", None)
         two = run()
     if torch.equal(one[0], two[0]):  # sums in another order may move a current over a threshold
         for x, y in zip(one[1], two[1], strict=True):

@@ -169,10 +169,10 @@ _encoded_bf16 = _encoded._replace(dtype=BF16)
         (None, NeuronCall((64,), has_state_quant=True), PLAIN, ("reference", "neurons", F32), "quantises its state"),
         (None, NeuronCall((64,), is_traced=True), PLAIN, ("reference", "neurons", F32), "torch compiles"),
         # Recurrence.
-        (None, NeuronCall((64,), feedback="matrix"), PLAIN, ("cpu", "recurrence", F32), "recurrence in float32 has"),
-        (None, NeuronCall((64,), (BF16,), feedback="matrix"), SERVER, ("cpu", "recurrence", BF16), "bfloat16 has one"),
-        (None, NeuronCall((65,), (BF16,), feedback="matrix"), SERVER, ("cpu", "recurrence", F32), "float32 has one"),
-        (None, NeuronCall((64,), (BF16,), feedback="matrix"), PLAIN, ("cpu", "recurrence", F32), "float32 has one"),
+        (None, NeuronCall((64,), feedback="matrix"), PLAIN, ("cpu", "samples", F32), "recurrence in float32 has"),
+        (None, NeuronCall((64,), (BF16,), feedback="matrix"), SERVER, ("cpu", "samples", BF16), "bfloat16 has one"),
+        (None, NeuronCall((65,), (BF16,), feedback="matrix"), SERVER, ("cpu", "samples", F32), "float32 has one"),
+        (None, NeuronCall((64,), (BF16,), feedback="matrix"), PLAIN, ("cpu", "samples", F32), "float32 has one"),
         (None, NeuronCall((64,), (BF16,), "cuda", feedback="matrix"), GPU, ("cuda", "steps", BF16), "has no kernel"),
         (None, NeuronCall((4, 5, 5), feedback="convolution"), PLAIN, ("reference", "neurons", F32), "a convolution"),
         # Product and neurons by one kernel.

@@ -89,6 +89,8 @@ def run(
         return reference.over_time(drive, memory, state, p, s)  # of which compilers take operations of torch alone
     product, of_state = None, tuple(x.dtype for x in state)
     if isinstance(drive, WeightedSpikes):
+        if (few := _few_inputs(drive, of_state, s, kernel)) is not None:
+            return fused.run_samples(kernels_on("cpu"), s, p, drive, memory, state, few)
         counted = drive.counted()
         product, whole = counted.call, drive
         if counted.choice.kernel == "dense":  # in a format that torch decides
@@ -106,7 +108,26 @@ def run(
         drive = drive.multiplied(counted)
     if device is None:
         return reference.over_time(drive, memory, state, p, s)
+    if choice.kernel == "samples" and device.SAMPLES is not None:
+        return fused.run_samples(device, s, p, drive, memory, state, choice)
     return fused.run(device, s, p, drive, memory, state, choice)
+
+
+def _few_inputs(
+    drive: WeightedSpikes, of_state: tuple[torch.dtype, ...], s: StepSettings, kernel: str
+) -> NeuronChoice | None:
+    """The kernel of neurons with few inputs, which multiplies these itself; None where that is not the way."""
+    product = drive.described()
+    if product.inputs > routes.FEW_INPUTS or product.device != "cpu" or kernels_on("cpu").SAMPLES is None:
+        return None
+    neurons = _describe(
+        (product.dense_dtype, *of_state), drive.shape[2:], drive.device, drive, s, kernel, product.is_traced
+    )  # fmt: skip
+    call = CallDescription(product, neurons)
+    found = choose_route(call, this_machine())
+    if found.product is None or found.product.kernel != "few" or found.neurons is None:
+        return None
+    return decide(call).neurons if found.neurons.kernel == "samples" else None
 
 
 def step(

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from izhi.errors import ShapeError
 from izhi.kernels import cpu
+from izhi.kernels.cpu.rows import SMALL_OUTPUT
+from izhi.kernels.events import WORD
 from izhi.kernels.lazy import dense, materialize
 from izhi.kernels.low_rank import factors_of
 from izhi.kernels.ops import Surrogate
@@ -22,17 +24,19 @@ from izhi.kernels.plan import (
     KEEP_EVERY,
     Call,
     Constants,
-    FeedbackKernels,
     Gradients,
     LayerCall,
     LayerGradients,
     LayerKernels,
     Learned,
     Plan,
+    SampleCall,
+    SampleGradients,
+    SampleKernels,
     StepForm,
     step_form,
 )
-from izhi.kernels.products import CountedSpikes, WeightedSpikes, gradient_of_spikes, weight_gradient
+from izhi.kernels.products import CountedSpikes, WeightedSpikes, format_beside, gradient_of_spikes, weight_gradient
 from izhi.kernels.routes import NeuronChoice
 from izhi.kernels.synaptic_input import Memory, StepSettings, SynapticInput
 from izhi.kernels.tracing import once_differentiable
@@ -49,8 +53,8 @@ class Device(Protocol):
     """Whether kernels load the decay of a synapse from the memory of the device; else it is one of the constants."""
     LAYER: LayerKernels
     """Kernels that take the product in front of the neurons too."""
-    FEEDBACK: FeedbackKernels | None
-    """Kernels that take recurrent weights themselves, if there are any."""
+    SAMPLES: SampleKernels | None
+    """Kernels of whole samples, if there are any: of recurrent neurons, and of those with few inputs."""
 
     def forward(
         self, plan: Plan, call: Call, state: Tensor, keep_every: int,
@@ -83,7 +87,6 @@ class _Now(NamedTuple):
     device: Device
     plan: Plan
     keep: bool
-    feedback: FeedbackKernels | None = None
     is_continued: bool = False
     """Whether recurrent neurons may have fired before the first step."""
 
@@ -111,17 +114,16 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_spikes: Tensor, grad_state: Tensor) -> Any:
-        device, plan, _, kernels, is_continued = ctx.now
+        device, plan, _, is_continued = ctx.now
         kept, *saved = ctx.saved_tensors
         call, recurrent = Call(*saved[: len(Call._fields)]), saved[len(Call._fields) :]
-        if not device.TAKES_FACTORS or factors_of(grad_spikes, plan.dtype) is None:
+        if not device.TAKES_FACTORS or factors_of(grad_spikes, plan.dtype, SMALL_OUTPUT) is None:
             grad_spikes = dense(grad_spikes).to(plan.dtype).contiguous().flatten(1)
         grad_state = grad_state.contiguous()
         grad_feedback = grad_first = None
         if recurrent:
             feedback, first, outputs = recurrent
-            backward = partial(_backward_step_by_step, device) if kernels is None else kernels.backward
-            g = backward(plan, call, kept, grad_spikes, grad_state, feedback)
+            g = _backward_step_by_step(device, plan, call, kept, grad_spikes, grad_state, feedback)
             width = len(feedback)
             across = g.current.view(len(outputs), -1, width)
             before, fired = first.view(-1, width), outputs.view_as(across)
@@ -136,6 +138,60 @@ class _Fused(torch.autograd.Function):
         return (
             None, None, None, g.current, g.conductance, grad_bias, grad_p, grad_decay,
             g.state, grad_feedback, grad_first,
+        )  # fmt: skip
+
+
+class _FusedSamples(torch.autograd.Function):
+    """Currents or weights of few inputs, recurrent weights and what else neurons receive → spikes as bits, the state
+    and the spikes (B, N) after the last step.
+
+    ``before`` are spikes before the first step, (B, N), or None.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, now: _Now, call: SampleCall, batch: int, driving: Tensor, conductance: Tensor, bias: Tensor,
+        coefficients: Tensor, decay: Tensor, state: Tensor, feedback: Tensor | None, before: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        device, plan, keep, _ = ctx.now = now
+        assert device.SAMPLES is not None
+        words, kept, last = device.SAMPLES.forward(plan, call, state, batch, keep)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(words, kept, last, before, *call)
+        steps = len(call.current)
+        fired = PackedSpikes(words, steps, plan.dtype, checked=True, of_neurons=True)
+        of_last = ((words[:, -1] >> (steps - 1) % WORD) & 1).to(plan.dtype)
+        return BinarySpikes(fired, tuple(fired.shape)), last, of_last
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, grad_spikes: Tensor | None, grad_state: Tensor | None, grad_of_last: Tensor | None
+    ) -> Any:  # fmt: skip
+        device, plan, *_ = ctx.now
+        words, kept, last, before, *tensors = ctx.saved_tensors
+        call = SampleCall(*tensors)
+        if grad_spikes is None:
+            grad_spikes = last.new_zeros(len(call.current), len(words), words.shape[2], dtype=plan.dtype)
+        grad_state = torch.zeros_like(last) if grad_state is None else grad_state.contiguous()
+        # In bfloat16 torch's product with many outputs has a unit of its own.
+        most = None if plan.dtype == torch.float32 else SMALL_OUTPUT
+        if grad_of_last is not None or factors_of(grad_spikes, plan.dtype, most) is None:
+            grad_spikes = dense(grad_spikes).to(plan.dtype)
+        if grad_of_last is not None:
+            grad_spikes = torch.cat((grad_spikes[:-1], grad_spikes[-1:] + grad_of_last))
+        g: SampleGradients = device.SAMPLES.backward(plan, call, words, kept, grad_spikes, grad_state)
+        of_feedback, of_before = g.feedback, None
+        if call.feedback is not None and before is not None:
+            of_first = g.of_first.view(len(words), -1)
+            of_before = of_first @ call.feedback.float()
+            if of_feedback is not None:
+                of_feedback = of_feedback + of_first.t() @ before.float()
+        grad_bias = None if g.bias is None else g.bias.view(-1, call.bias.shape[0]).sum(0)
+        grad_p, grad_decay = of_coefficients(plan, call, g, ctx.needs_input_grad[7])
+        driving = g.current if call.weight is None else g.weight
+        return (
+            None, None, None, driving, g.conductance, grad_bias, grad_p, grad_decay, g.state, of_feedback, of_before
         )  # fmt: skip
 
 
@@ -168,7 +224,7 @@ class _FusedLayer(torch.autograd.Function):
             grad_spikes = currents.new_zeros(call.events.steps, len(call.events.words), len(call.weight))
         if grad_state is not None:
             grad_state = grad_state.contiguous()
-        if factors_of(grad_spikes, plan.dtype) is None:
+        if factors_of(grad_spikes, plan.dtype, SMALL_OUTPUT) is None:
             grad_spikes = dense(grad_spikes).to(plan.dtype)
         spikes_learn, wants_first = ctx.needs_input_grad[3], ctx.needs_input_grad[-1]
         g = ctx.kernels.backward(plan, call, currents, kept, grad_spikes, grad_state, wants_first, spikes_learn)
@@ -178,7 +234,10 @@ class _FusedLayer(torch.autograd.Function):
 
 
 def of_coefficients(
-    plan: Plan, call: Call | LayerCall, g: Gradients | LayerGradients, learns_decay: bool
+    plan: Plan,
+    call: Call | LayerCall | SampleCall,
+    g: Gradients | LayerGradients | SampleGradients,
+    learns_decay: bool,
 ) -> tuple[Tensor | None, Tensor | None]:
     """The gradients of the learned coefficients, (rows, 1) or (rows, N), and of the decay."""
     if g.coefficients is None:
@@ -332,16 +391,9 @@ def _planned_step(s: StepSettings, dtype: torch.dtype, shared: bool, learn: Lear
 def _forward_with_feedback(
     now: _Now, call: Call, state: Tensor, feedback: Tensor, spikes: Tensor
 ) -> tuple[Call, Tensor, Tensor, Tensor]:
-    """Each step's spikes add to the next step's current; the call with that sum. By one kernel, or step by step."""
-    device, plan, keep, kernels, is_continued = now
+    """Each step's spikes add to the next step's current; the call with that sum."""
+    device, plan, keep, _ = now
     width, steps = feedback.shape[0], len(call.current)
-    if kernels is not None:
-        if is_continued and spikes.any():
-            current = call.current.clone()
-            current[0].view(-1, width).addmm_(spikes.view(-1, width), feedback.t())
-            call = call._replace(current=current)
-        outputs, kept, last, arriving = kernels.forward(plan, call, state, keep, feedback)
-        return call._replace(current=arriving), outputs, kept, last
     arriving, outputs = torch.empty_like(call.current), torch.empty_like(call.current)
     states = state.new_empty(steps + 1 if keep else 2, *state.shape)
     states[0] = state
@@ -442,13 +494,44 @@ def run(
     call = Call(current.detach().contiguous(), conductance.detach().contiguous(), *fixed)
     feedback, spikes = _recurrent(drive, memory, current)
     every = (current, conductance, *learned, feedback, spikes)
-    kernels = device.FEEDBACK if choice.kernel == "recurrence" else None
-    now = _Now(device, plan, _is_learned_from(*every), kernels, memory.spikes is not None)
+    now = _Now(device, plan, _is_learned_from(*every), memory.spikes is not None)
     out, last = _Fused.apply(now, call, shape, *every)  # type: ignore[no-untyped-call]
     out = out.to(dtype)
     after = tuple(x.view(shape[1:]) for x in last)
     memory = Memory(after[plan.own :], None if feedback is None else out[-1])
     return out, memory, after[: plan.own]
+
+
+def run_samples(
+    device: Device, s: StepSettings, p: tuple[Tensor | float, ...], drive: SynapticInput | WeightedSpikes,
+    memory: Memory, state: tuple[Tensor, ...], choice: NeuronChoice,
+) -> tuple[Tensor, Memory, tuple[Tensor, ...]]:  # fmt: skip
+    """Run neurons by kernels of whole samples, under currents or few inputs and their weights; see ``run_layer``."""
+    (_, batch, neurons), dtype = drive.shape, choice.dtype
+    plan, fixed, learned = _planned_call(device, s, p, drive, dtype, memory, state)
+    if isinstance(drive, WeightedSpikes):
+        assert isinstance(drive.spikes, Tensor)
+        current, weight = drive.spikes.detach().float(), drive.weight.detach().float()
+        driving, conductance = drive.weight, nothing(drive.device)[0]
+    else:
+        driving, conductance = _flat(drive, dtype)
+        current, weight = driving.detach(), None
+    feedback, before = drive.feedback, memory.spikes
+    rounded = None if feedback is None else feedback.detach().to(dtype)
+    of_first = None
+    if rounded is not None and before is not None:
+        of_first = before.detach().float() @ rounded.float().t()
+    call = SampleCall(
+        current.contiguous(), weight, conductance.detach().contiguous(), *fixed,
+        None if rounded is None else rounded.contiguous(), of_first,
+    )  # fmt: skip
+    every = (driving, conductance, *learned, feedback, before)
+    now = _Now(device, plan, _is_learned_from(*every))
+    out, last, of_last = _FusedSamples.apply(now, call, batch, *every)  # type: ignore[no-untyped-call]
+    dtype = format_beside(drive.weight) if isinstance(drive, WeightedSpikes) else drive.dtype
+    out, after = out.to(dtype), tuple(x.view(batch, neurons) for x in last)
+    held = None if feedback is None else of_last.to(dtype)
+    return out, Memory(after[plan.own :], held), after[: plan.own]
 
 
 def _is_learned_from(*every: Tensor | None) -> bool:

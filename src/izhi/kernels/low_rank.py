@@ -25,7 +25,7 @@ class LowRankGradient(LazyTensor):
     def __new__(
         cls, g: Tensor, weight: Tensor, shape: tuple[int, ...] | None = None, source: Source | None = None
     ) -> LowRankGradient:
-        source = source or Source(lambda: g @ weight)
+        source = source or Source(lambda: _product(g, weight))
         gradient = cls.of_source(source, shape or (*g.shape[:-1], weight.shape[1]), g.dtype, g.device)
         gradient.factors = g, weight
         return gradient
@@ -34,8 +34,16 @@ class LowRankGradient(LazyTensor):
         return LowRankGradient(*self.factors, shape, self.source)
 
 
-def factors_of(gradient: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor] | None:
-    """The factors of a gradient that is a product of two in a format, unless an operation has changed it."""
-    if isinstance(gradient, LowRankGradient) and gradient.dtype == dtype and gradient.source.is_intact:
-        return gradient.factors
-    return None
+def _product(g: Tensor, weight: Tensor) -> Tensor:
+    turned = g.transpose(0, 1)  # steps and samples lie in memory as those of g do
+    return (turned @ weight).transpose(0, 1) if turned.is_contiguous() else g @ weight
+
+
+def factors_of(gradient: Tensor, dtype: torch.dtype, most: int | None = None) -> tuple[Tensor, Tensor] | None:
+    """The factors of a gradient that is a product of two in a format, unless an operation has changed it.
+
+    ``most`` is the largest O that is wanted; None for any.
+    """
+    if not isinstance(gradient, LowRankGradient) or gradient.dtype != dtype or not gradient.source.is_intact:
+        return None
+    return gradient.factors if most is None or len(gradient.factors[1]) <= most else None

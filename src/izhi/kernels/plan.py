@@ -177,18 +177,18 @@ class BitKernels(NamedTuple):
     products: ProductKernels
 
 
-class FeedbackKernels(NamedTuple):
-    """Kernels that take the recurrent weights R, (N, N), of a layer themselves.
+class SampleKernels(NamedTuple):
+    """Kernels of whole samples, which take few inputs' weights and a layer's recurrent ones themselves.
 
     Attributes:
-        forward: (plan, call, state, whether states are kept, R) → spikes (T, lanes), kept states, the state after the
-            last step, and the currents (T, lanes) with R·spikes[t−1] added for t > 0.
-        backward: (plan, call with those currents, kept states, gradients of spikes and of the last state, R) →
+        forward: (plan, call, state, B, whether states are kept) → spikes as words (B, ⌈T/32⌉, N), kept states, and the
+            state after the last step.
+        backward: (plan, call, those words and kept states, gradients of spikes (T, B, N) and of the last state) →
             gradients of everything that went in.
     """
 
-    forward: Callable[[Plan, Call, Tensor, bool, Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
-    backward: Callable[[Plan, Call, Tensor, Tensor, Tensor, Tensor], Gradients]
+    forward: Callable[[Plan, SampleCall, Tensor, int, bool], tuple[Tensor, Tensor, Tensor]]
+    backward: Callable[[Plan, SampleCall, Tensor, Tensor, Tensor, Tensor], SampleGradients]
 
 
 class LayerKernels(NamedTuple):
@@ -353,3 +353,46 @@ class LayerGradients(NamedTuple):
     bias: Tensor | None
     coefficients: Tensor | None
     current: Tensor | None
+
+
+class SampleCall(NamedTuple):
+    """The tensors of one call of neurons with feedback, with few inputs, or both.
+
+    Attributes:
+        current: (T, lanes) as that of ``Call``, or the values (T, B, I) of few inputs.
+        weight: of those inputs, (N, I); None where the current is given.
+        conductance, bias, coefficients, constants, decay: as those of ``Call``.
+        feedback: R, (N, N); None without it.
+        of_first: (lanes,), what spikes before the first step add to its current; None for nothing.
+    """
+
+    current: Tensor
+    weight: Tensor | None
+    conductance: Tensor
+    bias: Tensor
+    coefficients: Tensor
+    constants: Tensor
+    decay: Tensor
+    feedback: Tensor | None
+    of_first: Tensor | None
+
+
+class SampleGradients(NamedTuple):
+    """What the backward pass of such a call gives; None where there is nothing to give.
+
+    Attributes:
+        current: (T, lanes), in the format of the current.
+        weight: (N, I).
+        conductance, state, bias, coefficients: as those of ``Gradients``.
+        feedback: (N, N).
+        of_first: (lanes,), of the current of the first step.
+    """
+
+    current: Tensor | None
+    weight: Tensor | None
+    conductance: Tensor | None
+    state: Tensor
+    bias: Tensor | None
+    coefficients: Tensor | None
+    feedback: Tensor | None
+    of_first: Tensor

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from izhi.errors import ShapeError
 from izhi.kernels.cpu import bits, events as sums
-from izhi.kernels.cpu.rows import SMALL_OUTPUT
 from izhi.kernels.events import Events
 from izhi.kernels.lazy import dense, materialize
 from izhi.kernels.low_rank import LowRankGradient
@@ -26,9 +25,6 @@ from izhi.kernels.routes import (
 )
 from izhi.kernels.synaptic_input import Synapse, SynapticInput
 from izhi.kernels.tracing import is_traced, once_differentiable
-
-#: Outputs up to which gradients of spikes stay two factors.
-LOW_RANK_UP_TO = SMALL_OUTPUT
 
 
 class CountedSpikes(NamedTuple):
@@ -51,16 +47,25 @@ class CountedSpikes(NamedTuple):
         return self.bits.events()
 
 
+def describe(
+    spikes: Spikes, outputs: int, weight_dtype: torch.dtype, dense_dtype: torch.dtype, operation: str = "product"
+) -> ProductCall:
+    """The product of spikes (T, B, I) and so many outputs, before anything is counted."""
+    packed, is_tensor = bits_of(spikes), isinstance(spikes, Tensor)
+    return ProductCall(
+        spikes.shape[-1], outputs, spikes.dtype, weight_dtype, dense_dtype, spikes.device.type,
+        "dense" if packed is None else "hidden" if is_tensor else "encoded", spikes.dim(), math.prod(spikes.shape),
+        len(spikes), is_traced(), operation=operation,
+        inputs_learn=isinstance(spikes, Tensor) and spikes.requires_grad,
+    )  # fmt: skip
+
+
 def count(
     spikes: Spikes, outputs: int, weight_dtype: torch.dtype, dense_dtype: torch.dtype, operation: str = "product"
 ) -> CountedSpikes:
     """Choose the kernel of a product of spikes (T, B, I) and so many outputs; counts spikes if that depends on them."""
-    packed, is_tensor = bits_of(spikes), isinstance(spikes, Tensor)
-    call = ProductCall(
-        spikes.shape[-1], outputs, spikes.dtype, weight_dtype, dense_dtype, spikes.device.type,
-        "dense" if packed is None else "hidden" if is_tensor else "encoded", spikes.dim(), math.prod(spikes.shape),
-        len(spikes), is_traced(), operation=operation,
-    )  # fmt: skip
+    packed = bits_of(spikes)
+    call = describe(spikes, outputs, weight_dtype, dense_dtype, operation)
     choice = choose_product(call)
     if choice.kernel != "count":
         return CountedSpikes(call, choice, packed)
@@ -79,12 +84,12 @@ def count(
 class WeightedSpikes(NamedTuple):
     """What spikes (T, B, I) and weights W (N, I) give a neuron, before they are multiplied.
 
-    It has the attributes of the ``SynapticInput`` whose current is W·s, and no conductance or feedback.
+    It has the attributes of the ``SynapticInput`` whose current is W·s, and no conductance.
 
     Attributes:
         spikes: dense or packed.
         weight: W.
-        bias, synapse, gain: see ``SynapticInput``.
+        bias, synapse, gain, feedback: see ``SynapticInput``.
     """
 
     spikes: Spikes
@@ -92,6 +97,7 @@ class WeightedSpikes(NamedTuple):
     bias: Tensor | None = None
     synapse: Synapse | None = None
     gain: Tensor | None = None
+    feedback: Tensor | None = None
 
     @property
     def current(self) -> Tensor:
@@ -100,10 +106,6 @@ class WeightedSpikes(NamedTuple):
 
     @property
     def conductance(self) -> None:
-        """There is none."""
-
-    @property
-    def feedback(self) -> None:
         """There is none."""
 
     @property
@@ -125,6 +127,11 @@ class WeightedSpikes(NamedTuple):
         """The spikes, if a gradient of theirs is asked for."""
         return self.spikes if isinstance(self.spikes, Tensor) and self.spikes.requires_grad else None
 
+    def described(self) -> ProductCall:
+        """See ``describe``."""
+        _check_width(self.spikes, self.weight)
+        return describe(self.spikes, len(self.weight), self.weight.dtype, format_beside(self.weight))
+
     def counted(self) -> CountedSpikes:
         """See ``count``."""
         return _counted(self.spikes, self.weight)
@@ -132,7 +139,7 @@ class WeightedSpikes(NamedTuple):
     def multiplied(self, counted: CountedSpikes) -> SynapticInput:
         """The input with W·s as its current."""
         current = _multiplied(counted, self.spikes, self.weight)
-        return SynapticInput(current, None, self.bias, self.synapse, None, self.gain)
+        return SynapticInput(current, None, self.bias, self.synapse, self.feedback, self.gain)
 
 
 AnyInput: TypeAlias = SynapticInput | WeightedSpikes
@@ -167,12 +174,8 @@ class _Product(torch.autograd.Function):
 
 
 def gradient_of_spikes(g: Tensor, weight: Tensor) -> Tensor:
-    """g·W of gradients of currents, as two factors behind few outputs."""
-    weight = weight.to(g.dtype)
-    if len(weight) <= LOW_RANK_UP_TO:
-        return LowRankGradient(g, weight)
-    turned = g.transpose(0, 1)  # steps and samples lie in memory as those of g do
-    return (turned @ weight).transpose(0, 1) if turned.is_contiguous() else g @ weight
+    """g·W of gradients of currents, as two factors, which few neurons' kernels and those of whole samples multiply."""
+    return LowRankGradient(g, weight.to(g.dtype))
 
 
 def format_beside(weight: Tensor) -> torch.dtype:
@@ -219,9 +222,13 @@ def product(spikes: Spikes, weight: Tensor) -> Tensor:
 
 
 def _counted(spikes: Spikes, weight: Tensor) -> CountedSpikes:
+    _check_width(spikes, weight)
+    return count(spikes, len(weight), weight.dtype, format_beside(weight))
+
+
+def _check_width(spikes: Spikes, weight: Tensor) -> None:
     if spikes.shape[-1] != weight.shape[1]:  # by which kernels would reach beyond the weights
         raise ShapeError(f"spikes are {spikes.shape[-1]} wide, expected {weight.shape[1]}, the inputs of the weights")
-    return count(spikes, len(weight), weight.dtype, format_beside(weight))
 
 
 def _multiplied(counted: CountedSpikes, spikes: Spikes, weight: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ import torch
 from izhi.deprecation import warn_renamed
 from izhi.kernels.cpu import matrix_unit
 from izhi.kernels.cpu.rows import OUTPUT_BLOCK, SMALL_OUTPUT
+from izhi.kernels.cpu.samples import MOST_LANES
 
 #: Spikes, and steps through which the weights stay in the cache, from which sums over spikes may be faster.
 WORTH_PACKING, STEPS_WORTH_PACKING = 1 << 16, 4
@@ -29,6 +30,8 @@ DENSE = {torch.float32: 0.4, torch.bfloat16: 0.03}
 DENSE_CONVOLUTION: Mapping[str | None, float] = {None: 0.2, "vectors of bfloat16": 0.1, "matrix unit": 0.03}
 #: Channels of a group from which they fill vectors.
 FEW_CHANNELS = 8
+#: Inputs up to which their weights are multiplied where neurons take the currents.
+FEW_INPUTS = 16
 #: The share of inputs that fire at all in a sample above which the matrix unit is faster with all of them.
 ACTIVE = 0.5
 
@@ -90,6 +93,7 @@ class ProductCall(NamedTuple):
         operation: what is computed.
         groups: of channels.
         is_dilated: whether inputs that a kernel sees lie apart.
+        inputs_learn: whether the inputs need a gradient.
     """
 
     inputs: int
@@ -107,6 +111,7 @@ class ProductCall(NamedTuple):
     operation: str = "product"
     groups: int = 1
     is_dilated: bool = False
+    inputs_learn: bool = False
 
 
 class NeuronCall(NamedTuple):
@@ -149,7 +154,7 @@ class CallDescription(NamedTuple):
 class ProductChoice(NamedTuple):
     """The kernel of a product: ``"count"`` asks for statistics first, for all else see ``label``."""
 
-    kernel: Literal["count", "dense", "sums", "tiles"]
+    kernel: Literal["count", "dense", "sums", "tiles", "few"]
     reason: str
     label: str = "dense product"
 
@@ -159,7 +164,8 @@ class NeuronChoice(NamedTuple):
 
     Attributes:
         device: whose kernels run, or the reference in torch.
-        kernel: all steps at once; with the product in front; with recurrence; or one step at a time.
+        kernel: all steps at once; with the product in front; of whole samples, with feedback or few inputs; or one
+            step at a time.
         dtype: of currents and spikes within the kernel.
         reason: why.
         label: what is recorded.
@@ -167,7 +173,7 @@ class NeuronChoice(NamedTuple):
     """
 
     device: Literal["reference", "cpu", "cuda"]
-    kernel: Literal["neurons", "layer", "recurrence", "steps"]
+    kernel: Literal["neurons", "layer", "samples", "steps"]
     dtype: torch.dtype
     reason: str
     label: str = "torch, step by step"
@@ -184,8 +190,21 @@ class Route(NamedTuple):
 def choose_route(call: CallDescription, machine: Machine) -> Route:
     """Which kernels run a call on a machine, and why."""
     product = None if call.product is None else _choose_product(call.product, machine)
+    if call.product is not None and call.neurons is not None and _has_few_inputs(call.product, call.neurons):
+        product = ProductChoice("few", f"it has {_counted(call.product.inputs)}", "where neurons take the currents")
     neurons = None if call.neurons is None else _choose_neurons(call, call.neurons, product, machine)
     return Route(product, neurons)
+
+
+def _has_few_inputs(product: ProductCall, c: NeuronCall) -> bool:
+    """Whether kernels of whole samples multiply the inputs themselves."""
+    return (
+        product.inputs <= FEW_INPUTS and SMALL_OUTPUT < product.outputs <= MOST_LANES
+        and product.steps >= STEPS_WORTH_PACKING
+        and (product.source, product.rank, product.device) == ("dense", 3, "cpu") and c.kernel in ("auto", "cpu")
+        and product.dense_dtype in FORMATS["cpu"] and product.weight_dtype == torch.float32
+        and not (product.is_traced or product.inputs_learn or c.coupled)
+    )  # fmt: skip
 
 
 def choose_product(call: ProductCall) -> ProductChoice:
@@ -302,11 +321,15 @@ def _choose_neurons(
     if c.feedback != "none":
         unit = device == "cpu" and machine.bf16_dot is not None and c.features[-1] % matrix_unit.TILE_PAIRS == 0
         dtype = torch.float32 if device == "cpu" and not unit else dtype
-        label = f"one kernel, recurrence and all ({compiler})"
-        if device == "cpu":
-            return NeuronChoice(device, "recurrence", dtype, f"recurrence in {_name(dtype)} has one", label)
+        if device == "cpu" and c.features[-1] <= MOST_LANES:
+            few = product is not None and product.kernel == "few"
+            label = f"one kernel, {'product, ' if few else ''}recurrence and all ({compiler})"
+            return NeuronChoice(device, "samples", dtype, f"recurrence in {_name(dtype)} has one", label)
         label = f"a kernel a step, a product between ({compiler})"
-        return NeuronChoice("cuda", "steps", dtype, f"recurrence in {_name(dtype)} has no kernel", label)
+        return NeuronChoice(device, "steps", dtype, f"recurrence in {_name(dtype)} has no kernel", label)
+    if product is not None and product.kernel == "few":
+        label = f"one kernel, product and all ({compiler})"
+        return NeuronChoice("cpu", "samples", dtype, product.reason, label)
     if _fuses(call, c, product, device, machine):
         label = f"one kernel, product and all ({compiler})"
         return NeuronChoice(device, "layer", dtype, "spikes are bits along time", label)
@@ -352,6 +375,10 @@ def _fuses(call: CallDescription, c: NeuronCall, product: ProductChoice | None, 
     if product.kernel == "tiles":
         return not c.quantized and (device == "cuda" or machine.bf16_dot is not None)
     return product.kernel == "sums" and device == "cpu" and call.product.dtype == torch.float32
+
+
+def _counted(inputs: int) -> str:
+    return "one input" if inputs == 1 else f"{inputs} inputs"
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -223,13 +223,14 @@ class Connection(nn.Module):
         is_current = synapse is None or (
             type(synapse).weights is ExponentialSynapse.weights and not synapse.filters_bias
         )
-        if self._kind.is_convolution or self.feedback is not None or is_repeated(spikes) or not is_current:
+        if self._kind.is_convolution or is_repeated(spikes) or not is_current:
             return cast(SynapticInput, self(spikes, delay))
         if delay is None:
             self.check(spikes)
         weight, bias, own_synapse, gain = self._terms()
         weighted = WeightedSpikes(spikes, weight) if delay is None else delay.weigh(spikes, weight, WeightedSpikes)
-        return weighted._replace(bias=bias, synapse=own_synapse, gain=gain)
+        feedback = None if self.feedback is None else weight_of(self.feedback)
+        return weighted._replace(bias=bias, synapse=own_synapse, gain=gain, feedback=feedback)
 
     def _terms(self) -> tuple[Tensor, Tensor | None, Synapse | None, Tensor | None]:
         """Weight, bias, synapse and gain of an input."""

@@ -1,10 +1,10 @@
 """Kernels for CPUs, compiled by Numba at their first call and cached on disk."""
 
-from izhi.kernels.cpu import bits, event_tiles, events, weighted
+from izhi.kernels.cpu import bits, event_tiles, events, samples, weighted
 from izhi.kernels.cpu.event_binning import bin_events
 from izhi.kernels.cpu.rate import rate
-from izhi.kernels.cpu.recurrence import FEEDBACK, backward, forward
-from izhi.kernels.plan import BitKernels, LayerKernels, ProductKernels
+from izhi.kernels.cpu.recurrence import backward, forward
+from izhi.kernels.plan import BitKernels, LayerKernels, ProductKernels, SampleKernels
 
 COMPILER, TAKES_FACTORS, LOADS_DECAY = "Numba", True, False
 BITS = BitKernels(
@@ -12,13 +12,14 @@ BITS = BitKernels(
     ProductKernels(event_tiles.product, event_tiles.weight_gradient),
 )  # fmt: skip
 LAYER = LayerKernels(weighted.forward, weighted.backward)
+SAMPLES = SampleKernels(samples.forward, samples.backward)
 
 __all__ = [
     "BITS",
     "COMPILER",
-    "FEEDBACK",
     "LAYER",
     "LOADS_DECAY",
+    "SAMPLES",
     "TAKES_FACTORS",
     "backward",
     "bin_events",

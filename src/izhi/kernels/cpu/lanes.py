@@ -6,10 +6,9 @@ import numpy as np
 
 from izhi.compiled import inlined
 from izhi.kernels.cpu.bits import words_of_floats
-from izhi.kernels.cpu.matrix_unit import multiply_samples
 from izhi.kernels.cpu.parallel import copy
 from izhi.kernels.cpu.rows import OUTPUT_BLOCK, add_rows, list_bits, weigh_rows
-from izhi.kernels.cpu.scalars import f32, load_bf16, store_bf16
+from izhi.kernels.cpu.scalars import f32
 from izhi.kernels.events import WORD
 from izhi.kernels.ops import Value
 
@@ -46,7 +45,36 @@ def multiply_factors(g: Value, weight: Value, neurons: Value, start: Value, size
 
 
 @inlined
-def _list_spikes(spikes: Value, places: Value) -> Value:
+def add_outer(x: Value, g: Value, neurons: Value, start: Value, size: Value, into: Value) -> None:
+    """Add x[b, k]·g to into[k] for the lanes of a block.
+
+    Args:
+        x: (B, I), of all samples.
+        g: the lanes.
+        neurons: N.
+        start, size: of the block.
+        into: (I, lanes).
+    """
+    b, n, i = start // neurons, start % neurons, 0
+    while i < size:
+        length = min(size - i, neurons - n)
+        for k in range(x.shape[1]):
+            factor, source, target = x[b, k], g[i : i + length], into[k, i : i + length]
+            for j in range(length):
+                target[j] += factor * source[j]
+        b, n, i = b + 1, 0, i + length
+
+
+@inlined
+def of_step(words: Value, t: Value, spikes: Value) -> None:
+    """The spikes of a step, 0 and 1 in float32, from a sample's words (⌈T/32⌉, N)."""
+    source, place = words[t // WORD], np.uint32(t % WORD)
+    for i in range(len(source)):
+        spikes[i] = f32(np.uint32(source[i] >> place) & np.uint32(1))
+
+
+@inlined
+def _list_places(spikes: Value, places: Value) -> Value:
     """Put where spikes (N,) in float32 are 1 into places; how many there are."""
     count, whole = 0, len(spikes) // WORD * WORD
     for first in range(0, whole, WORD):
@@ -60,52 +88,31 @@ def _list_spikes(spikes: Value, places: Value) -> Value:
 
 
 @inlined
-def feed_back(x: Value, fired: Value, rows: Value, sums: Value, places: Value, counts: Value, out: Value) -> None:
-    """Currents and spikes of whole samples (lanes,) → currents with R·spikes in out; R by the address of its rows.
-
-    Args:
-        x: currents.
-        fired: spikes of the step before.
-        rows: address of ``events.rows_of(R)``.
-        sums: room for the sums of a sample in a block of R, as many as it has columns.
-        places, counts: room for the places of each sample's spikes, (samples, N), and for how many those are.
-        out: currents.
-    """
-    neurons, size = places.shape[1], len(sums)
-    samples = len(x) // neurons
-    for b in range(samples):
-        counts[b] = _list_spikes(fired[b * neurons : (b + 1) * neurons], places[b])
-    # All samples go through a block of R while it is in the cache.
-    for low in range(0, neurons, size):
-        length = min(size, neurons - low)
-        for b in range(samples):
-            for i in range(size):
-                sums[i] = f32(0)
-            add_rows(size, rows + 4 * neurons * low, places[b].ctypes.data, counts[b], sums.ctypes.data)
-            start = b * neurons + low
-            source, target = x[start : start + length], out[start : start + length]
-            for i in range(length):
-                target[i] = source[i] + sums[i]
+def list_spikes(spikes: Value, size: Value, places: Value, counts: Value) -> None:
+    """The places of each sample's spikes, (samples, N), and how many those are, of spikes (lanes,) in float32."""
+    neurons = places.shape[1]
+    for b in range(size // neurons):
+        counts[b] = _list_places(spikes[b * neurons : (b + 1) * neurons], places[b])
 
 
 @inlined
-def feed_back_by_unit(
-    tiles: Value, x: Value, fired: Value, right: Value, sums: Value, neurons: Value, out: Value
-) -> None:
-    """The same in bfloat16 by the matrix unit, for up to 32 samples.
+def feed_back(current: Value, places: Value, counts: Value, rows: Value, sums: Value) -> None:
+    """Add R·spikes to the currents of whole samples (lanes,).
 
     Args:
-        tiles: from ``tile_memory``.
-        x, fired, out: as those of ``feed_back``.
-        right: address of ``matrix_tiles(Rᵀ)``.
-        sums: room for 32 × 32 of them.
-        neurons: a multiple of 32.
+        current: of the samples.
+        places, counts: of their spikes, from ``list_spikes``.
+        rows: address of ``events.rows_of(R)``.
+        sums: room for the sums of a sample in a block of R, as many as it has columns.
     """
-    samples = len(x) // neurons
-    for column in range(0, neurons, 32):
-        multiply_samples(tiles, fired.ctypes.data, samples, neurons, right, column, sums.ctypes.data, 128)
-        for b in range(samples):
-            start = b * neurons + column
-            source, target, total = x[start : start + 32], out[start : start + 32], sums[32 * b : 32 * b + 32]
-            for i in range(32):
-                target[i] = store_bf16(load_bf16(source[i]) + total[i])
+    neurons, size = places.shape[1], len(sums)
+    # All samples go through a block of R while it is in the cache.
+    for low in range(0, neurons, size):
+        length = min(size, neurons - low)
+        for b in range(len(current) // neurons):
+            for i in range(size):
+                sums[i] = f32(0)
+            add_rows(size, rows + 4 * neurons * low, places[b].ctypes.data, counts[b], sums.ctypes.data)
+            target = current[b * neurons + low : b * neurons + low + length]
+            for i in range(length):
+                target[i] += sums[i]

@@ -98,6 +98,22 @@ def list_names(builder: IRBuilder, word: ir.Value, names: ir.Value, places: ir.V
 
 
 @emitted(types.none, *[types.int64] * 4)
+def add_row_to(builder: IRBuilder, row: ir.Value, places: ir.Value, count: ir.Value, into: ir.Value) -> None:
+    """into[places[k]] += row over k < count, by their addresses; rows of ``OUTPUT_BLOCK`` float32."""
+    kind, size = ir.VectorType(ir.FloatType(), OUTPUT_BLOCK), ir.Constant(_I64, 4 * OUTPUT_BLOCK)
+    none, added = ir.Constant(_I64, 0), load_at(builder, row, kind)
+
+    def add(k: ir.Value) -> tuple[Sequence[ir.Value], ir.Value]:
+        place = load_at(builder, builder.add(places, builder.mul(k, ir.Constant(_I64, 4))), _I32)
+        target = builder.add(into, builder.mul(builder.zext(place, _I64), size))
+        store_at(builder, builder.fadd(load_at(builder, target, kind), added), target)
+        following = builder.add(k, ir.Constant(_I64, 1))
+        return (following,), builder.icmp_signed("<", following, count)
+
+    repeat(builder, (none,), add, builder.icmp_signed(">", count, none))
+
+
+@emitted(types.none, *[types.int64] * 4)
 def scatter_rows(builder: IRBuilder, rows: ir.Value, places: ir.Value, count: ir.Value, into: ir.Value) -> None:
     """into[places[k]] += rows[k] over k < count, by their addresses; rows of ``OUTPUT_BLOCK`` float32."""
     kind, size = ir.VectorType(ir.FloatType(), OUTPUT_BLOCK), ir.Constant(_I64, 4 * OUTPUT_BLOCK)

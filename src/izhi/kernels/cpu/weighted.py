@@ -542,7 +542,7 @@ def backward(
     )
     if isinstance(grad_spikes, LowRankGradient):
         as_taken = in_pairs if plan.dtype == torch.float32 else partial(_tiles, chunks=chunks, blocks=blocks)
-        arriving: tuple[int | Tensor, ...] = as_taken(grad_spikes)
+        arriving: tuple[int | Tensor, ...] = as_taken(*grad_spikes.factors)
     else:  # steps and samples may come in any order
         grad_spikes = grad_spikes if grad_spikes.stride(2) == 1 else grad_spikes.contiguous()
         arriving = (grad_spikes, *(x * plan.dtype.itemsize for x in grad_spikes.stride()[:2]))
@@ -561,10 +561,9 @@ def backward(
     )
 
 
-def _tiles(gradient: LowRankGradient, chunks: int, blocks: int) -> tuple[Tensor, Tensor]:
+def _tiles(g: Tensor, weight: Tensor, chunks: int, blocks: int) -> tuple[Tensor, Tensor]:
     """g (T, B, O) and W (O, N) as tiles of whole words and blocks: (B, ⌈T/32⌉·32, 32), (N/16, 16 pairs of O, 16, 2)."""
-    (g, weight), (outputs, neurons) = gradient.factors, gradient.factors[1].shape
-    steps, batch, _ = g.shape
+    (steps, batch, outputs), neurons = g.shape, weight.shape[1]
     upper = g.new_zeros(batch, chunks * WORD, TILE_PAIRS)
     upper[:, :steps, :outputs] = g.transpose(0, 1)
     above = g.new_zeros(TILE_PAIRS, blocks * OUTPUT_BLOCK)

@@ -3,7 +3,7 @@
 from izhi.kernels.cuda.events import BITS
 from izhi.kernels.cuda.launch import is_interpreted
 from izhi.kernels.cuda.rate import rate
-from izhi.kernels.cuda.recurrence import FEEDBACK, backward, forward
+from izhi.kernels.cuda.recurrence import SAMPLES, backward, forward
 from izhi.kernels.cuda.weighted import LAYER
 
 COMPILER, TAKES_FACTORS, LOADS_DECAY = "Triton", False, True
@@ -11,9 +11,9 @@ COMPILER, TAKES_FACTORS, LOADS_DECAY = "Triton", False, True
 __all__ = [
     "BITS",
     "COMPILER",
-    "FEEDBACK",
     "LAYER",
     "LOADS_DECAY",
+    "SAMPLES",
     "TAKES_FACTORS",
     "backward",
     "forward",

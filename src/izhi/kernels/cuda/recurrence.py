@@ -150,7 +150,7 @@ def _launch(kernel: Any, call: Call, lanes: int, tensors: tuple[Any, ...], keep_
 
 
 #: Kernels that take recurrent weights themselves: there are none yet.
-FEEDBACK = None
+SAMPLES = None
 
 
 def forward(
