@@ -23,6 +23,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -102,15 +103,16 @@ def loop(
 
 def in_torchscript(network: Network) -> Callable[[Tensor], Tensor]:
     """The same network as a loop, which takes (T, B, 1) and gives (B, classes)."""
-    layers = list(network.layers)
-    each = [layer.neuron.coefficients() for layer in layers]
+    layers: list[Any] = list(network.layers)
+    each, readout = [layer.neuron.coefficients() for layer in layers], network.readout
+    assert readout is not None
     damping, q_decay = (float(getattr(each[0], name, 0.0)) for name in ("q_damping", "q_decay"))
     a2, turn, gain = [p.a2.detach() for p in each], [p.b1.detach() for p in each], float(each[0].gain)
     weights = [layer.connection.input.weight for layer in layers]
     recurrent = layers[0].connection.feedback
     feedback = torch.empty(0) if recurrent is None else recurrent.weight
     return lambda inputs: loop(
-        inputs, weights, feedback, a2, turn, gain, damping, q_decay, network.readout.weight
+        inputs, weights, feedback, a2, turn, gain, damping, q_decay, readout.weight
     )  # fmt: skip
 
 

@@ -190,18 +190,19 @@ class Route(NamedTuple):
 def choose_route(call: CallDescription, machine: Machine) -> Route:
     """Which kernels run a call on a machine, and why."""
     product = None if call.product is None else _choose_product(call.product, machine)
-    if call.product is not None and call.neurons is not None and _has_few_inputs(call.product, call.neurons):
+    if call.product is not None and call.neurons is not None and _has_few_inputs(call.product, call.neurons, machine):
         product = ProductChoice("few", f"it has {_counted(call.product.inputs)}", "where neurons take the currents")
     neurons = None if call.neurons is None else _choose_neurons(call, call.neurons, product, machine)
     return Route(product, neurons)
 
 
-def _has_few_inputs(product: ProductCall, c: NeuronCall) -> bool:
+def _has_few_inputs(product: ProductCall, c: NeuronCall, machine: Machine) -> bool:
     """Whether kernels of whole samples multiply the inputs themselves."""
     return (
         product.inputs <= FEW_INPUTS and SMALL_OUTPUT < product.outputs <= MOST_LANES
         and product.steps >= STEPS_WORTH_PACKING
-        and (product.source, product.rank, product.device) == ("dense", 3, "cpu") and c.kernel in ("auto", "cpu")
+        and (product.source, product.rank, product.device) == ("dense", 3, "cpu")
+        and c.kernel != "reference" and _device_of_neurons(c, machine)[0] == "cpu"
         and product.dense_dtype in FORMATS["cpu"] and product.weight_dtype == torch.float32
         and not (product.is_traced or product.inputs_learn or c.coupled)
     )  # fmt: skip
