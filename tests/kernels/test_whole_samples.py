@@ -56,6 +56,7 @@ def learned(made: Network, x: Tensor, dtype: torch.dtype = torch.float32) -> tup
     return out.detach(), {name: p.grad for name, p in made.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.slow  # compiles a kernel for nearly every case
 @settings(max_examples=25, deadline=None)
 @given(
     kind=st.sampled_from(sorted(KINDS)), inputs=st.integers(1, 16), neurons=st.sampled_from([17, 32, 64, 70]),
