@@ -109,3 +109,10 @@ def test_the_bench_fails_on_a_mutant(simulator, tmp_path, monkeypatch):
     said = run(COMMANDS[simulator], tmp_path)
     assert "FAIL" in said
     assert "PASS" not in said
+
+
+def test_a_limit_that_every_number_keeps_is_not_compared_with(tmp_path, monkeypatch):
+    """Up to 255 spikes of an input: what a packet's 8 bits can say."""
+    use("verilator", monkeypatch)
+    (tmp_path / "izhi.v").write_text(emit(shape_of(random_network(1, (6, 5, 3)), STEPS, largest_input=255)))
+    run("verilator --lint-only izhi.v", tmp_path)

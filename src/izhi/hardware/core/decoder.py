@@ -29,6 +29,11 @@ _CLASSIFIED = data.StructLayout(
 )
 
 
+def _is_below(number: Any, limit: int) -> Any:
+    """Whether a number is below a limit, which is not compared with where all such numbers are: tools warn of that."""
+    return Const(1) if limit >= 1 << len(number) else number < limit
+
+
 class Decoder(wiring.Component):
     """Packets in; events and words for memories out.
 
@@ -129,11 +134,11 @@ class Decoder(wiring.Component):
             seen.word.eq(word),
             seen.last.eq(last),
             *(getattr(seen, f"is_{kind.name.lower()}").eq(word[28:] == kind) for kind in Opcode),
-            seen.is_source.eq(word[:24] < self.inputs),
-            seen.are_sources.eq((one < self.inputs) & (other < self.inputs)),
-            seen.is_counted.eq(word[:COUNTED_BITS] < self.inputs),
-            seen.is_number.eq((number != 0) & (number <= self.times)),
-            seen.is_memory.eq(word[:8] < len(self.memories)),
+            seen.is_source.eq(_is_below(word[:24], self.inputs)),
+            seen.are_sources.eq(_is_below(one, self.inputs) & _is_below(other, self.inputs)),
+            seen.is_counted.eq(_is_below(word[:COUNTED_BITS], self.inputs)),
+            seen.is_number.eq((number != 0) & _is_below(number, self.times + 1)),
+            seen.is_memory.eq(_is_below(word[:8], len(self.memories))),
         ]
 
     def _events(self, m: Module, word: Any, steps: _Steps) -> None:
