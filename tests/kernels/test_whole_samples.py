@@ -152,7 +152,7 @@ def test_nothing_is_written_for_currents() -> None:
     kept: list[int] = []
 
     def pack(x: Tensor) -> Tensor:
-        kept.append(0 if isinstance(x, izhi.kernels.lazy.LazyTensor) else x.untyped_storage().nbytes())
+        kept.append(x.numel() * x.element_size())  # memory that is used again may be larger
         return x
 
     x = torch.rand(320, 16, 1)

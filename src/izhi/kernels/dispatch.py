@@ -117,9 +117,9 @@ def _few_inputs(
     drive: WeightedSpikes, of_state: tuple[torch.dtype, ...], s: StepSettings, kernel: str
 ) -> NeuronChoice | None:
     """The kernel of neurons with few inputs, which multiplies these itself; None where that is not the way."""
+    if drive.weight.shape[1] > routes.FEW_INPUTS or kernels_on("cpu").SAMPLES is None:
+        return None  # before anything else: most layers have more
     product = drive.described()
-    if product.inputs > routes.FEW_INPUTS or product.device != "cpu" or kernels_on("cpu").SAMPLES is None:
-        return None
     neurons = _describe(
         (product.dense_dtype, *of_state), drive.shape[2:], drive.device, drive, s, kernel, product.is_traced
     )  # fmt: skip

@@ -143,7 +143,7 @@ class _Fused(torch.autograd.Function):
 
 class _FusedSamples(torch.autograd.Function):
     """Currents or weights of few inputs, recurrent weights and what else neurons receive → spikes as bits, the state
-    and the spikes (B, N) after the last step.
+    and, with feedback, the spikes (B, N) after the last step.
 
     ``before`` are spikes before the first step, (B, N), or None.
     """
@@ -152,7 +152,7 @@ class _FusedSamples(torch.autograd.Function):
     def forward(
         ctx: Any, now: _Now, call: SampleCall, batch: int, driving: Tensor, conductance: Tensor, bias: Tensor,
         coefficients: Tensor, decay: Tensor, state: Tensor, feedback: Tensor | None, before: Tensor | None,
-    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    ) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
         device, plan, keep, _ = ctx.now = now
         assert device.SAMPLES is not None
         words, kept, last = device.SAMPLES.forward(plan, call, state, batch, keep)
@@ -160,7 +160,7 @@ class _FusedSamples(torch.autograd.Function):
         ctx.save_for_backward(words, kept, last, before, *call)
         steps = len(call.current)
         fired = PackedSpikes(words, steps, plan.dtype, checked=True, of_neurons=True)
-        of_last = ((words[:, -1] >> (steps - 1) % WORD) & 1).to(plan.dtype)
+        of_last = None if feedback is None else ((words[:, -1] >> (steps - 1) % WORD) & 1).to(plan.dtype)
         return BinarySpikes(fired, tuple(fired.shape)), last, of_last
 
     @staticmethod
@@ -530,7 +530,7 @@ def run_samples(
     out, last, of_last = _FusedSamples.apply(now, call, batch, *every)  # type: ignore[no-untyped-call]
     dtype = format_beside(drive.weight) if isinstance(drive, WeightedSpikes) else drive.dtype
     out, after = out.to(dtype), tuple(x.view(batch, neurons) for x in last)
-    held = None if feedback is None else of_last.to(dtype)
+    held = None if of_last is None else of_last.to(dtype)
     return out, Memory(after[plan.own :], held), after[: plan.own]
 
 

@@ -191,7 +191,7 @@ def choose_route(call: CallDescription, machine: Machine) -> Route:
     """Which kernels run a call on a machine, and why."""
     product = None if call.product is None else _choose_product(call.product, machine)
     if call.product is not None and call.neurons is not None and _has_few_inputs(call.product, call.neurons, machine):
-        product = ProductChoice("few", f"it has {_counted(call.product.inputs)}", "where neurons take the currents")
+        product = ProductChoice("few", f"it has {_number_of(call.product.inputs)}", "where neurons take the currents")
     neurons = None if call.neurons is None else _choose_neurons(call, call.neurons, product, machine)
     return Route(product, neurons)
 
@@ -378,7 +378,7 @@ def _fuses(call: CallDescription, c: NeuronCall, product: ProductChoice | None, 
     return product.kernel == "sums" and device == "cpu" and call.product.dtype == torch.float32
 
 
-def _counted(inputs: int) -> str:
+def _number_of(inputs: int) -> str:
     return "one input" if inputs == 1 else f"{inputs} inputs"
 
 

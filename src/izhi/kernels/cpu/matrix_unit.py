@@ -314,12 +314,6 @@ def configure_tiles(tiles: Value, upper: Value, lower: Value) -> None:
     _configure(tiles, config.ctypes.data)
 
 
-@inlined
-def configure_for(tiles: Value, samples: Value) -> None:
-    """Tiles for up to 32 samples, whose rows are theirs."""
-    configure_tiles(tiles, min(samples, TILE_ROWS), max(1, samples - TILE_ROWS))
-
-
 def _at(builder: IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
     return builder.inttoptr(address, kind.as_pointer())
 
@@ -425,20 +419,20 @@ def round_row(builder: IRBuilder, size: int, source: ir.Value, target: ir.Value)
 
 @inlined
 def multiply_samples(
-    tiles: Value, left: Value, samples: Value, neurons: Value, right: Value, column: Value, to: Value, apart: Value
+    tiles: Value, left: Value, neurons: Value, right: Value, column: Value, to: Value, apart: Value
 ) -> None:
-    """Up to 32 rows of as many bfloat16 as there are neurons times two tiles' columns of a matrix, in float32.
+    """As many rows as the upper tiles have, of a bfloat16 for each neuron, times two tiles' columns of a matrix.
 
     Args:
         tiles: from ``tile_memory``.
         left: address of the rows, side by side.
-        samples: how many rows there are.
         neurons: a multiple of 32.
         right: address of ``matrix_tiles`` of the matrix.
         column: the first of the 32 columns.
-        to: address of the first sum; rows of sums lie ``apart`` bytes from each other.
+        to: address of the first sum, in float32; rows of sums lie ``apart`` bytes from each other.
     """
-    zero_sums(tiles)
+    zero_tile(tiles, 0)
+    zero_tile(tiles, 1)
     groups = neurons // TILE_PAIRS
     of_columns = right + column // TILE_ROWS * groups * TILE_BYTES
     for g in range(groups):
@@ -447,11 +441,8 @@ def multiply_samples(
         load_tile(tiles, 7, of_columns + TILE_BYTES * (groups + g), 64)
         multiply_tiles(tiles, 0, 4, 6)
         multiply_tiles(tiles, 1, 4, 7)
-        if samples > TILE_ROWS:
-            load_tile(tiles, 5, left + 64 * g + 2 * neurons * TILE_ROWS, 2 * neurons)
-            multiply_tiles(tiles, 2, 5, 6)
-            multiply_tiles(tiles, 3, 5, 7)
-    store_sums(tiles, to, apart, samples <= TILE_ROWS)
+    store_tile(tiles, 0, to, apart)
+    store_tile(tiles, 1, to + 64, apart)
 
 
 def matrix_tiles(matrix: Tensor) -> Tensor:

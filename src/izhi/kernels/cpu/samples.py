@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from izhi.compiled import inlined
 from izhi.kernels.cpu import arena
 from izhi.kernels.cpu.events import rows_of
 from izhi.kernels.cpu.lane import lane_functions
 from izhi.kernels.cpu.lanes import add_outer, feed_back, list_spikes, multiply_factors, of_step, spread
 from izhi.kernels.cpu.matrix_unit import (
     TILE_ROWS,
-    configure_for,
+    configure_tiles,
     has_unit,
     matrix_tiles,
     multiply_samples,
@@ -52,6 +53,7 @@ from izhi.kernels.cpu.scalars import codec, f32, zero
 from izhi.kernels.cpu.tiles import COLUMNS, ROWS, multiply, tiles_of, whole_tiles
 from izhi.kernels.events import WORD
 from izhi.kernels.low_rank import LowRankGradient
+from izhi.kernels.ops import Value
 from izhi.kernels.plan import Constants, Plan, SampleCall, SampleGradients
 
 #: Samples of a block, and steps between two states that are kept: what a block needs of both fits the second-level
@@ -118,6 +120,23 @@ class _Backward(NamedTuple):
     grad_feedback: Argument
 
 
+@inlined
+def _receive(
+    weighted: Value, fed_back: Value, t: Value, values: Value, weight: Value, neurons: Value, start: Value, size: Value,
+    of_first: Value, feedback: Value, fired: Value, places: Value, counts: Value, sums: Value, current: Value,
+) -> None:  # fmt: skip
+    """The currents of a block's step, from those given or by few inputs: on the way back the same as forward."""
+    if weighted:
+        multiply_factors(values[t], weight, neurons, start, size, current)
+    if fed_back and t > 0:
+        list_spikes(fired, size, places, counts)
+        feed_back(current[:size], places, counts, feedback, sums)
+    elif of_first and t == 0:
+        before = array_at(of_first + 4 * start, size, f32)
+        for i in range(size):
+            current[i] += before[i]
+
+
 @cache
 def _forward(plan: Plan, weighted: bool, fed_back: bool) -> Kernel:
     load, store, element = codec(plan.dtype)
@@ -171,19 +190,14 @@ def _forward(plan: Plan, weighted: bool, fed_back: bool) -> Kernel:
                 if keep_every > 0 and t % keep_every == 0:
                     for k in range(states):
                         copy(z[k], kept[t // keep_every, k, start:stop], size)
-                if weighted:
-                    multiply_factors(values[t], weight, neurons, start, size, current_of)
-                else:
+                if not weighted:
                     x_t = x[t, start:stop]
                     for i in range(size):
                         current_of[i] = load(x_t[i])
-                if fed_back and t > 0:
-                    list_spikes(fired, size, places, counts)
-                    feed_back(current_of[:size], places, counts, feedback, sums[:room])
-                elif of_first and t == 0:
-                    before = array_at(of_first + 4 * start, size, f32)
-                    for i in range(size):
-                        current_of[i] += before[i]
+                _receive(
+                    weighted, fed_back, t, values, weight, neurons, start, size, of_first, feedback, fired, places,
+                    counts, sums[:room], current_of,
+                )  # fmt: skip
                 y_t, bit = y[t, start:stop], np.uint32(np.uint32(1) << np.uint32(t % WORD))
                 if t % WORD == 0:
                     for i in range(size):
@@ -292,7 +306,7 @@ def _backward(plan: Plan, weighted: bool, fed_back: bool) -> Kernel:
                     for i in range(size):
                         of_weight[k, i] = zero
                 if unit:
-                    configure_for(tiles, count)
+                    configure_tiles(tiles, count, TILE_ROWS)
                 for back in range((steps + keep_every - 1) // keep_every):
                     part_of_time = (steps + keep_every - 1) // keep_every - 1 - back
                     begin = part_of_time * keep_every
@@ -306,19 +320,14 @@ def _backward(plan: Plan, weighted: bool, fed_back: bool) -> Kernel:
                         y_t, current_of = y[begin + t, start:stop], currents[t]
                         for k in range(states):
                             copy(z[k], path[states * t + k], size)
-                        if weighted:
-                            multiply_factors(values[begin + t], weight, neurons, start, size, current_of)
-                        else:
+                        if not weighted:
                             x_t = x[begin + t, start:stop]
                             for i in range(size):
                                 current_of[i] = load(x_t[i])
-                        if fed_back and begin + t > 0:
-                            list_spikes(fired, size, places[t], counts[t])
-                            feed_back(current_of[:size], places[t], counts[t], feedback, sums[:room])
-                        elif of_first and begin + t == 0:
-                            before = array_at(of_first + 4 * start, size, f32)
-                            for i in range(size):
-                                current_of[i] += before[i]
+                        _receive(
+                            weighted, fed_back, begin + t, values, weight, neurons, start, size, of_first, feedback,
+                            fired, places[t], counts[t], sums[:room], current_of,
+                        )  # fmt: skip
                         for i in range(size):
                             current_of[i] = load(store(current_of[i]))
                         if t == length - 1 and not quantized:
@@ -371,7 +380,7 @@ def _backward(plan: Plan, weighted: bool, fed_back: bool) -> Kernel:
                                     rounded[i] = store(of_x[i])
                                 for column in range(0, neurons, 32):
                                     multiply_samples(
-                                        tiles, rounded.ctypes.data, count, neurons, tiles_of_r, column,
+                                        tiles, rounded.ctypes.data, neurons, tiles_of_r, column,
                                         fed.ctypes.data + 4 * column, 4 * neurons,
                                     )  # fmt: skip
                             else:
