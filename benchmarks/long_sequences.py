@@ -6,10 +6,11 @@
 An image's pixels come one after the other, as in S-MNIST: networks of 1 input, 256 neurons that are fed back, and 10
 outputs ("recurrent"), or of two such layers without feedback ("two layers"). Neurons are resonators without reset or
 balanced resonate-and-fire neurons, of fixed frequencies, and fire in 6 to 15 % of the steps; the answer is the mean of
-the readout over the steps. The loop in TorchScript has the same weights, neurons and surrogate gradient; the first
-step's loss, and the length of its gradients, stand beside the times of both. Each measurement is a process of its own,
-and they take turns; times are medians of the steps of all rounds. "peak MB" is what a step takes beside what was there
-before the first one.
+the readout over the steps. The loop in TorchScript has the same weights, neurons and surrogate gradient; "online" is
+training by ``izhi.training.Online`` with segments of --segment steps, whose gradient is another one behind a spike that
+reaches neurons in a later segment. The first step's loss, and the length of its gradients, stand beside the times of
+all. Each measurement is a process of its own, and they take turns; times are medians of the steps of all rounds.
+"peak MB" is what a step takes beside what was there before the first one.
 """
 
 from __future__ import annotations
@@ -29,11 +30,16 @@ import torch
 from torch import Tensor, nn
 
 import izhi
+from izhi import training
 from izhi.connections import Linear
 from izhi.network import Layer, Network
 
-NETWORKS, NEURONS, WAYS = ("recurrent", "two layers"), ("resonators", "balanced"), ("float32", "bfloat16", "loop")
+NETWORKS, NEURONS, WAYS = (
+    ("recurrent", "two layers"), ("resonators", "balanced"), ("float32", "bfloat16", "online", "loop")
+)  # fmt: skip
 CLASSES, WARM_UP = 10, 2
+#: One step of training: inputs (T, B, 1), labels → loss.
+Step = Callable[[Tensor, Tensor], Tensor]
 #: Of weights, at which some per cent of a layer's neurons fire in a step.
 SCALES = {"resonators": 0.5, "balanced": 300.0}
 
@@ -116,26 +122,53 @@ def in_torchscript(network: Network) -> Callable[[Tensor], Tensor]:
     )  # fmt: skip
 
 
+def backpropagated(network: Network, optimizer: torch.optim.Optimizer, way: str) -> Step:
+    """A step of training by backpropagation: inputs, labels → loss."""
+    run = in_torchscript(network) if way == "loop" else lambda x: network(x)[0].mean(0)
+
+    def step(values: Tensor, labels: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=way == "bfloat16"):
+            loss = nn.functional.cross_entropy(run(values).float(), labels)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return loss
+
+    return step
+
+
+class AsTheyAre(nn.Module):
+    """The encoder of inputs that are currents already."""
+
+    def forward(self, samples: Tensor, seed: int, **others: object) -> Tensor:
+        return samples
+
+
+def online(network: Network, optimizer: torch.optim.Optimizer, segment: int) -> Step:
+    """A step of online training."""
+    fabric = training.make_fabric("cpu", precision="32-true")
+    trainer = training.Trainer(training.Online(segment=segment), fabric, loss=training.LOSSES["mean"])
+    model, wrapped = fabric.setup(training.Classifier(AsTheyAre(), network, trainer.measure), optimizer)  # type: ignore[arg-type]
+    step = trainer.method.start_step(trainer, model, wrapped)  # type: ignore[attr-defined]
+    return lambda values, labels: step(values, labels, 0, "")[0]
+
+
 def measured(a: argparse.Namespace) -> dict[str, object]:
     """Seconds of each step, the peak of memory above what was there before, and the first step's loss and gradients."""
     torch.set_num_threads(a.threads)
     network = network_of(a.networks, a.neurons, a.width)
-    run = in_torchscript(network) if a.way == "loop" else lambda x: network(x)[0].mean(0)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
+    step = online(network, optimizer, a.segment) if a.way == "online" else backpropagated(network, optimizer, a.way)
     values = torch.rand(a.steps, a.batch, 1).masked_fill_(torch.rand(a.steps, a.batch, 1) < 0.8, 0)
     labels = torch.randint(CLASSES, (a.batch,))
     seconds, first, before = [], {}, _peak()
     for number in range(WARM_UP + a.repeats):
         began = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=a.way == "bfloat16"):
-            loss = nn.functional.cross_entropy(run(values).float(), labels)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = step(values, labels)
+        seconds.append(time.perf_counter() - began)
         if number == 0:
             gradients = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
             first = {"loss": loss.item(), "gradients": gradients.double().norm().item()}
-        optimizer.step()
-        seconds.append(time.perf_counter() - began)
     return {"seconds": seconds[WARM_UP:], "peak": _peak() - before, **first}
 
 
@@ -148,10 +181,12 @@ def _peak() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     for name, known in (("networks", NETWORKS), ("neurons", NEURONS), ("ways", WAYS)):
-        parser.add_argument(f"--{name}", default=",".join(known), help=f"of: {', '.join(known)}")
+        usual = ",".join(x for x in known if x != "online")
+        parser.add_argument(f"--{name}", default=usual, help=f"of: {', '.join(known)} [{usual}]")
     parser.add_argument("--width", type=int, default=256, help="neurons of a layer [256]")
     parser.add_argument("--steps", type=int, default=784, help="time steps [784]")
     parser.add_argument("--batch", type=int, default=256, help="images of a step [256]")
+    parser.add_argument("--segment", type=int, default=56, help="time steps of a segment of online training [56]")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=3, help="processes of each way [3]")
     parser.add_argument("--repeats", type=int, default=5, help="training steps of a process that count [5]")
@@ -174,7 +209,7 @@ def main() -> None:
 def _print_rows(a: argparse.Namespace, kind: str, neuron: str) -> None:
     ways, rounds = a.ways.split(","), []
     words = [sys.executable, __file__, f"--networks={kind}", f"--neurons={neuron}"]
-    words += [f"--{x}={getattr(a, x)}" for x in ("width", "steps", "batch", "threads", "repeats")]
+    words += [f"--{x}={getattr(a, x)}" for x in ("width", "steps", "batch", "segment", "threads", "repeats")]
     for _ in range(a.rounds):
         said = {
             way: subprocess.run([*words, "--way", way], check=True, capture_output=True, text=True).stdout

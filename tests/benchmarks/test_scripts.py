@@ -194,13 +194,14 @@ def test_convolutions():
 @pytest.mark.slow
 def test_long_sequences_have_the_numbers_of_a_loop():
     size = ("--width", 24, "--steps", 40, "--batch", 6, "--rounds", 1, "--repeats", 1)
-    said = run("long_sequences", *size)
+    said = run("long_sequences", *size, "--ways", "float32,bfloat16,online,loop")
     rows = re.findall(r"^\| ([a-z ]+) \| (\w+) \| (\w+) \| .*\| ([\d.]+) \| ([\d.]+) \|$", said, re.M)
-    assert len(rows) == 12
+    assert len(rows) == 16
     for network, neuron in {row[:2] for row in rows}:
         loss, gradients = np.array([row[3:] for row in rows if row[:2] == (network, neuron)], float).T
-        assert loss[0] == pytest.approx(loss[2], rel=1e-5)
-        assert gradients[0] == pytest.approx(gradients[2], rel=1e-4)
+        in_float32, _, online, loop = range(4)
+        assert loss[[online, loop]] == pytest.approx(loss[in_float32], rel=1e-5)
+        assert gradients[loop] == pytest.approx(gradients[in_float32], rel=1e-4)
     command = [sys.executable, str(SCRIPTS / "long_sequences.py"), "--neurons", "lif"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert done.returncode == 2

@@ -69,7 +69,7 @@ def chain(given: Mapping[str, Any]) -> None:
         except IzhiError as error:
             raise AssertionError(f"refused after quantisation was trained: {error}") from error
     elif not e.quantization.is_quantized and not e.training.evolves:
-        rounded = e.replace(weight_bits=3, state_bits=12)
+        rounded = e.replace(weight_bits=3, state_bits=12, online=None)
         build.check(rounded, dataset)
         in_integers(rounded, dataset, run_of.rounded(rounded, dataset, network.state_dict()).network)
 

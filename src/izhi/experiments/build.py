@@ -22,9 +22,10 @@ from izhi.network import Network, builder, encoders
 from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose, derive_seed
 from izhi.spec import ORDERS, EncoderSpec, IzhikevichSpec, NetworkSpec, Shape
-from izhi.training import Backprop, Evolution, Method, Optimizer, Trainer, checkpoint
+from izhi.training import Backprop, Evolution, Method, Online, Optimizer, Trainer, checkpoint
 from izhi.training.evolution import Genome, Population
 from izhi.training.labels import check_steps
+from izhi.training.online import check_online, traces_of_sample
 
 if TYPE_CHECKING:
     from izhi.quantization import StateFormats
@@ -87,8 +88,14 @@ def check(e: Experiment, dataset: Dataset) -> str:
         from izhi.quantization.requirements import check as check_quantized
 
         check_quantized(spec, _weight_bits(e, spec), e.quantization.state_bits, _levels(e))
-    _check_batch(min(e.training.batch_size, len(train)), coded, spec)
+    batch, segment = min(e.training.batch_size, len(train)), e.training.online
+    _check_batch(batch, min(coded.steps, segment or coded.steps), coded, spec)
     _method(e)
+    if segment is not None:
+        learner = network(e, coded.grid, len(dataset.classes), spec=spec)
+        check_online(learner)
+        if segment < coded.steps and (excess := _excess(8 * batch * traces_of_sample(learner))):
+            raise SettingError(f"batch_size is {batch}, whose eligibility traces {excess}; choose a smaller one")
     if e.training.evolves:  # refuses networks that it does not search
         evolved = network(e, coded.grid, len(dataset.classes), spec=spec)
         Population(evolved, Genome(evolved, e.evolution.evolve))
@@ -105,9 +112,9 @@ def check(e: Experiment, dataset: Dataset) -> str:
     )
 
 
-def _check_batch(size: int, coded: EncoderSpec, spec: NetworkSpec) -> None:
-    """Raise SettingError if the least that a training step keeps of a batch of this size does not fit into memory."""
-    kept = coded.steps * size * (coded.features / 8 + 4 * sum(spec.neurons))
+def _check_batch(size: int, steps: int, coded: EncoderSpec, spec: NetworkSpec) -> None:
+    """Raise SettingError if the least that is kept of a batch of this size, propagated so far, does not fit."""
+    kept = size * (coded.steps * coded.features / 8 + steps * 4 * sum(spec.neurons))
     if excess := _excess(kept):
         raise SettingError(
             f"steps is {coded.steps} and batch_size {size}, whose spikes and currents {excess}; choose fewer of either"
@@ -186,11 +193,11 @@ def steps_to_keep(e: Experiment, spec: NetworkSpec, samples: int) -> int | None:
     """Steps of a part of a training sequence, whose states are stored at once; None for all steps of a sequence.
 
     That is the setting ``keep_every``, else as many as ``_PART`` holds if all take more than ``_SHARE`` of the memory.
-    Batch normalisation needs all steps at once, unless it is folded into rounded weights.
+    Batch normalisation needs all steps at once, unless it is folded into rounded weights; online learning has segments.
     """
     has_norm = e.quantization.weight_bits is None and any(layer.norm is not None for layer in spec.layers)
     numbers = min(e.training.batch_size, samples) * ((spec.inputs or 0) + sum(spec.neurons))
-    if e.network.keep_every is not None or has_norm:
+    if e.network.keep_every is not None or has_norm or e.training.online is not None:
         return e.network.keep_every
     if _KEPT * e.coding.steps * numbers <= _SHARE * training.memory_of_machine():
         return None
@@ -293,6 +300,8 @@ def trainer(e: Experiment, fabric: Fabric) -> Trainer:
 
 def _method(e: Experiment) -> Method:
     t, s = e.training, e.evolution
+    if t.online is not None:
+        return Online(optimizer(e), t.schedule, t.gradient_clip, t.online)
     if not t.evolves:
         return Backprop(optimizer(e), t.schedule, t.gradient_clip)
     if s.measured_on == "torch":

@@ -67,6 +67,7 @@ class FloatRun:
         e = self.experiment
         named = {"weight_bits": bits, "state_bits": states}
         settings: dict[str, object] = {k: None if n == FLOAT else n for k, n in named.items()}
+        settings["online"] = None  # rounded weights learn by backpropagation
         if method == "qat-after-ptq":
             settings["epochs"] = max(1, round(LESS_EPOCHS * e.training.epochs))
             settings["learning_rate"] = SLOWER * e.training.learning_rate

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from izhi.data import AnyBatch, AnySamples
 from izhi.kernels import Spikes
 from izhi.kernels.packed import as_bits, join_samples, split_samples
-from izhi.network import Network
+from izhi.network import Network, NetworkOutput, NetworkState
 from izhi.network.encoders import Encoder, SeriesEncoder
 from izhi.seeds import Purpose, derive_seed
 from izhi.training.losses import LOSSES, Loss
@@ -61,13 +63,17 @@ class Classifier(nn.Module):
         if not self.training:
             output, layers = self._recorded(spikes, at_once or spikes.shape[1])
             return self.counted(output, samples), layers
+        return self.counted(self.run(spikes, seed).output, samples), []
+
+    def run(self, spikes: Spikes, seed: int, state: NetworkState | None = None) -> NetworkOutput:
+        """Run the network in training: the seed draws the neurons that dropout silences."""
+        network: Callable[..., NetworkOutput] = self.network
         if not self.network.dropout:
-            return self.counted(self.network(spikes).output, samples), []
+            return network(spikes, state)
         devices = [spikes.device] if spikes.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(derive_seed(seed, Purpose.DROPOUT))
-            output, _ = self.network(spikes)
-        return self.counted(output, samples), []
+            return network(spikes, state)
 
     def _recorded(self, spikes: Spikes, at_once: int) -> tuple[Tensor, list[Tensor]]:
         """Output and spikes of the layers; of several parts of the samples one bit each."""

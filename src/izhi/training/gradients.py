@@ -55,8 +55,11 @@ class Backprop:
         model, wrapped = trainer.machine.setup(classifier, optimizer)
         if state is not None:  # after setup, in the precision of training
             restore(optimizer, state)
-        step = Step(trainer.machine, model, wrapped, trainer.measure, self.clip)
-        return Descent(trainer, step, samples, _schedule(self.schedule)), model
+        return Descent(trainer, self.start_step(trainer, model, wrapped), samples, _schedule(self.schedule)), model
+
+    def start_step(self, trainer: Trainer, model: nn.Module, optimizer: Any) -> Step:
+        """What learns from each batch: model and optimiser are those that Fabric set up."""
+        return Step(trainer.machine, model, optimizer, trainer.measure, self.clip)
 
 
 def _schedule(schedule: str | Callable[[float], float]) -> Callable[[float], float]:
@@ -89,18 +92,23 @@ class Step:
         Raises:
             DivergenceError: if the loss or a gradient is not finite, naming ``where`` and the layer.
         """
-        try:
-            output = self._output(precise(self.fabric, samples), seed)
-        except DivergenceError:
-            raise self._diverged("a state", samples, seed, where) from None
-        loss = self.loss(output, labels)
-        _check_loss(loss, output)
         for parameter in self._weights:
             parameter.grad = None
-        self.fabric.backward(loss if weight == 1 else weight * loss)
+        try:
+            loss, output = self.differentiate(precise(self.fabric, samples), labels, seed, weight)
+        except DivergenceError:
+            raise self._diverged("a state", samples, seed, where) from None
         self._check_finite(loss, samples, seed, where)
         self.optimizer.step()
         return loss.detach(), output.detach()
+
+    def differentiate(self, samples: AnyBatch, labels: Tensor, seed: int, weight: float) -> tuple[Tensor, Tensor]:
+        """Add ``weight`` times the gradient to that of the parameters; the loss and the output."""
+        output = self._output(samples, seed)
+        loss = self.loss(output, labels)
+        check_loss(loss, output)
+        self.fabric.backward(loss if weight == 1 else weight * loss)
+        return loss, output
 
     def _output(self, samples: AnyBatch, seed: int) -> Tensor:
         """The model's output; with one process without Fabric's synchronisation."""
@@ -137,19 +145,26 @@ class Step:
         )
 
 
-def _check_loss(loss: object, output: Tensor) -> None:
+def check_loss(loss: object, output: Tensor) -> None:
     """Raise SettingError for a loss that no gradient comes from."""
     if not isinstance(loss, Tensor) or loss.dim():
         given = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else shown(loss)
         raise SettingError(f"the loss is {given}, expected a tensor of one number; take its mean")
+    if not output.requires_grad:
+        raise independent_output()
     if not loss.requires_grad:
-        why = (
-            "the output of the network does not depend on its weights within these steps; choose more steps"
-            if not output.requires_grad
-            else "it does not depend on the network's output by operations of torch; leave .detach(), .item() and"
-            " argmax out"
+        raise SettingError(
+            "the loss has no gradient: it does not depend on the network's output by operations of torch; leave"
+            " .detach(), .item() and argmax out"
         )
-        raise SettingError(f"the loss has no gradient: {why}")
+
+
+def independent_output() -> SettingError:
+    """The error for an output that no gradient comes from."""
+    return SettingError(
+        "the loss has no gradient: the output of the network does not depend on its weights within these steps; choose"
+        " more steps"
+    )
 
 
 @dataclass

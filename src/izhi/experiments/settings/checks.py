@@ -42,6 +42,7 @@ def check(e: Experiment, samples: Samples) -> UsualOptions:
             f"patience is {e.training.patience}, but validation is 0, by which it would stop; hold some out"
         )
     _check_evolution(e)
+    _check_online(e)
     network, has_hidden = e.network, e.network.hidden != FIELDS["hidden"].default
     if network.layers is not None and has_hidden:
         raise SettingError("hidden and layers are both given, expected the hidden layers once; leave one out")
@@ -87,6 +88,21 @@ def _check_evolution(e: Experiment) -> None:
     for name in ("devices", "nodes"):
         if e.get(name) != 1:
             raise SettingError(f"{name} is {e.get(name)}, but evolution runs on one; share a population by actors")
+
+
+def _check_online(e: Experiment) -> None:
+    steps = e.training.online
+    if steps is None:
+        return
+    if e.training.evolves:
+        raise SettingError(f"online is {steps}, but the optimiser {e.training.optimizer} has no gradient; leave it out")
+    if e.quantization.is_quantized:
+        raise SettingError(
+            f"online is {steps}, but weights or states are rounded; train in floats, then use izhi quantize"
+        )
+    for name in ("devices", "nodes"):
+        if e.get(name) != 1:
+            raise SettingError(f"{name} is {e.get(name)}, but online learning runs in one process; leave online out")
 
 
 def _check_samples(e: Experiment, samples: Samples) -> None:

@@ -213,6 +213,9 @@ class TrainingSettings(Group):
         " samples; default: weights as drawn", gt=0,
     )  # fmt: skip
     gradient_clip: float | None = setting(None, "largest norm of the gradient; default: none", gt=0)
+    online: int | None = setting(
+        None, "online learning by eligibility traces: steps of a segment; default: backpropagation through all", ge=1
+    )
     seed: int = setting(
         0, "seed of weights, sample order and coding",
         Mark.COMMON | Mark.CODES | _SAME | Mark.OF_QUANTIZING | Mark.ON_DEVICE, ge=0, lt=2**32,
