@@ -39,6 +39,10 @@ held_out = [{split_seed = 0}, {split_seed = 1}]
 [tasks.wines]
 dataset = "wine"
 trials = 1
+[tasks.more-wines]
+dataset = "wine"
+trials = 1
+seeds = []
 [tasks.flowers-recurrent]
 like = "flowers"
 dataset = "iris"
@@ -76,6 +80,7 @@ def test_a_study_keeps_a_row_of_every_trial_and_run_and_goes_on(file, tmp_path, 
     assert capsys.readouterr().err == ""
     counts = {task: Counter(row["kind"] for row in lines(out, task)) for task in ("flowers", "wines")}
     assert counts == {"flowers": {"trial": 6, "run": 6}, "wines": {"trial": 3, "run": 6}}
+    assert Counter(row["kind"] for row in lines(out, "more-wines")) == {"trial": 3}
     flowers, recurrent = lines(out, "flowers"), lines(out, "flowers-recurrent")
     # The same places for variants of as many ranges; each run has what was best on validation samples, and so has the
     # task that is like it.
@@ -90,6 +95,7 @@ def test_a_study_keeps_a_row_of_every_trial_and_run_and_goes_on(file, tmp_path, 
                 assert row["settings"] == best["settings"]
     opened = [row for row in recurrent if row["kind"] == "run"]
     assert [row["seed"] for row in opened] == [0, 1] * 3
+    assert all(len(row["training"]) == 1 for row in opened)
     assert all(row["parameters"] > 8 * 8 and row["spikes"] > 0 and row["acs"] + row["macs"] > 0 for row in opened)
     # Without its last rows, and with one from the middle removed, it comes to the same.
     for task in ("flowers", "wines"):
@@ -240,6 +246,20 @@ def test_training_never_sees_test_samples_before_its_end(file, tmp_path, monkeyp
     assert all(part.startswith("et") and set(part) == {"e", "t"} and part.count("e") == 1 for part in runs)
 
 
+@pytest.mark.slow
+def test_epochs_to_95_percent_are_those_of_the_training_accuracy(file, tmp_path):
+    study = Study(protocol.read(file), tmp_path)
+    study.run_pending(["wines"])
+    done = study.runs(study.protocol.task("wines"), study.protocol.variants[0])
+    curves = ((0.5, 0.94, 0.96, 1.0), (0.95, 1.0))
+    assert [
+        run.model_copy(update={"training": x}).epochs_to_95_percent for run, x in zip(done, curves, strict=True)
+    ] == [3, 1]
+    assert done[0].model_copy(update={"training": ()}).epochs_to_95_percent is None
+    report.write(study, "izhi study")
+    assert "epochs to 95 %" in (tmp_path / "report.md").read_text()
+
+
 def test_a_run_that_diverges_counts_as_nothing(file, tmp_path, monkeypatch):
     def diverge(e, resources):
         raise run.DivergenceError("the loss is not finite")
@@ -260,6 +280,8 @@ def test_a_run_that_diverges_counts_as_nothing(file, tmp_path, monkeypatch):
         ("seeds = [0, 1]", "seeds = []", "seeds is [], expected a list of one or more"),
         ('against = "LIF"', 'against = "LIV"', "unknown variant of the contrast 'main' 'LIV'"),
         ('like = "flowers"', 'like = "flower"', "unknown task that flowers-recurrent is like 'flower'"),
+        ('like = "flowers"', 'like = "flowers"\nseeds = []', "seeds of flowers-recurrent are none, and it"),
+        ("trials = 1", "seeds = [-1]", "seeds of wines is -1, expected a whole number from 0"),
         ("[tasks.flowers]", '[tasks."a/b"]', "a task is named 'a/b', expected letters, digits, _ and -"),
         ('dataset = "wine"', 'dataset = "wine"\nvalidation = 0', "validation of wines is 0, but trials"),
         ("hidden = [8]", "hiden = [8]", "unknown setting 'hiden' (did you mean 'hidden'?)"),

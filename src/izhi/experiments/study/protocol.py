@@ -12,6 +12,7 @@ One TOML file, which ``read`` takes:
     dataset = "mnist"
     held_out = [{split_seed = 0}]    # parts of the training samples that judge trials, each by a network of its own
     trials = 3                       # in place of the number above
+    seeds = [0, 1]                   # likewise; [] for a task of which there is a search alone
     [tasks.rows-recurrent]
     like = "rows"                    # it uses the best settings of that task
     [contrasts."learning helps"]     # two variants to compare; the first contrast is the main hypothesis
@@ -58,6 +59,8 @@ class Task:
     held_out: Sequence[Mapping[str, object]] = ({},)
     like: str | None = None  #: the task whose search it uses; None for a search of its own
     trials: int | None = None  #: number of trials of every variant; None for that of the other tasks
+    #: seeds of its runs, none for a search alone; None for those of the other tasks
+    seeds: Sequence[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,10 @@ class Protocol:
     def chosen(self, names: Sequence[str]) -> Sequence[Task]:
         """The tasks of those names, all if there are none; SettingError for a name that no task has."""
         return [self.task(name) for name in names] or self.tasks
+
+    def seeds_of(self, task: Task) -> Sequence[int]:
+        """The seeds of a task's runs with the best settings."""
+        return self.seeds if task.seeds is None else task.seeds
 
     def with_neurons(self, neurons: str, search: str = "", tasks: Sequence[str] = ()) -> Protocol:
         """The same study with further neurons, each of which is compared with the first variant.
@@ -197,7 +204,7 @@ def read(path: Path, tasks: Sequence[str] = ()) -> Protocol:
         _table("settings", values.get("settings", {})), variants,
         [_task(name, _table(f"tasks.{name}", table)) for name, table in tables.items()],
         parse_search(str(values.get("search", ""))), _whole("trials", values.get("trials")),
-        [_whole("seeds", seed, 0) for seed in _list("seeds", values.get("seeds"))],
+        _seeds("seeds", _list("seeds", values.get("seeds"))),
         [_contrast(name, _table(f"contrasts.{name}", table), variants)
          for name, table in _table("contrasts", values.get("contrasts", {})).items()],
     )  # fmt: skip
@@ -216,7 +223,8 @@ def _check(protocol: Protocol, names: Sequence[str]) -> None:
             raise unknown(f"task that {task.name} is like", task.like, before)
         for variant in protocol.variants:
             for chosen in protocol.tried(task, variant):
-                protocol.of_run(task, variant, chosen, protocol.seeds[0])
+                for seed in protocol.seeds_of(task)[:1]:
+                    protocol.of_run(task, variant, chosen, seed)
                 for e in protocol.of_trial(task, variant, chosen):
                     if not e.data.validation and e.data.validation_speaker is None:
                         raise SettingError(f"validation of {task.name} is 0, but trials are judged by it")
@@ -225,12 +233,15 @@ def _check(protocol: Protocol, names: Sequence[str]) -> None:
 def _task(name: str, table: Mapping[str, Any]) -> Task:
     if not _NAME.fullmatch(name):
         raise SettingError(f"a task is named {shown(name)}, expected letters, digits, _ and -: it names a file")
-    settings = {key: value for key, value in table.items() if key not in ("held_out", "like", "trials")}
+    settings = {key: value for key, value in table.items() if key not in ("held_out", "like", "trials", "seeds")}
     held = [_table("held_out", one) for one in _list("held_out", table.get("held_out", [{}]))]
-    like, trials = table.get("like"), table.get("trials")
+    like, trials, seeds = table.get("like"), table.get("trials"), table.get("seeds")
+    if like is not None and seeds == []:
+        raise SettingError(f"seeds of {name} are none, and it has no search of its own either; give seeds")
     return Task(
         name, settings, held, None if like is None else str(like),
         None if trials is None else _whole(f"trials of {name}", trials),
+        None if seeds is None else _seeds(f"seeds of {name}", seeds),
     )  # fmt: skip
 
 
@@ -252,6 +263,10 @@ def _list(name: str, value: object) -> list[Any]:
     if not isinstance(value, list) or not value:
         raise SettingError(f"{name} is {shown(value)}, expected a list of one or more")
     return value
+
+
+def _seeds(name: str, value: object) -> list[int]:
+    return [_whole(name, seed, 0) for seed in (_list(name, value) if value != [] else [])]
 
 
 def _whole(name: str, value: object, least: int = 1) -> int:

@@ -60,8 +60,9 @@ class Findings:
 
     @classmethod
     def of(cls, study: Study) -> Findings:
-        """On all tasks that are finished."""
-        return cls(study, [task for task in study.protocol.tasks if study.is_finished(task)])
+        """On all tasks that are finished, but for those of a search alone."""
+        tested = [task for task in study.protocol.tasks if study.protocol.seeds_of(task)]
+        return cls(study, [task for task in tested if study.is_finished(task)])
 
     @property
     def apart(self) -> Findings:
@@ -149,7 +150,7 @@ class Findings:
     @property
     def is_enough(self) -> bool:
         """Whether there are enough tasks and seeds for statistics."""
-        return len(self.tasks) >= _FEWEST_TASKS and len(self.study.protocol.seeds) > 1
+        return len(self.tasks) >= _FEWEST_TASKS and all(len(self.study.protocol.seeds_of(x)) > 1 for x in self.tasks)
 
 
 def _turned(interval: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -161,7 +162,7 @@ def _turned(interval: tuple[float, float, float]) -> tuple[float, float, float]:
 def write(study: Study, command: str) -> Findings:
     """Write report.md and figures into the study's folder; the results that they show."""
     findings = Findings.of(study)
-    open_tasks = [task.name for task in study.protocol.tasks if task not in findings.tasks]
+    open_tasks = [task.name for task in study.protocol.tasks if not study.is_finished(task)]
     names, unfinished = f"{len(findings.tasks)} tasks and {len(findings.labels)} variants", ", ".join(open_tasks)
     write_report(
         study.folder / REPORT, f"# A study of {names}", f"    {command}",
@@ -227,9 +228,11 @@ def _of_task(findings: Findings, task: Task) -> list[str | Table]:
     runs = findings.runs[task.name]
     groups = list(runs[findings.labels[0]][0].groups)
     technologies = list(runs[findings.labels[0]][0].nanojoules)
+    curves = all(run.training for own in runs.values() for run in own)
     headings = (
         "variant", "validation (%)", "test (%)", "least … most", *(f"{name.replace('_', ' ')} (%)" for name in groups),
-        "parameters", "spikes", "synaptic operations", *(f"nJ, {name}" for name in technologies), "what was found",
+        "parameters", *(["epochs to 95 %"] if curves else []), "spikes",
+        "synaptic operations", *(f"nJ, {name}" for name in technologies), "what was found",
     )  # fmt: skip
     rows = []
     for label in findings.labels:
@@ -237,14 +240,16 @@ def _of_task(findings: Findings, task: Task) -> list[str | Table]:
         rows.append((
             label, f"{100 * own[0].validation:.2f}", percent(tests), span(tests),
             *(percent([run.groups.get(name, 0.0) for run in own]) for name in groups), f"{own[0].parameters:,}",
+            *([f"{fmean(run.epochs_to_95_percent or 0 for run in own):.1f}"] if curves else []),
             f"{fmean(run.spikes for run in own):,.0f}", f"{fmean(run.acs + run.macs for run in own):,.0f}",
             *(f"{fmean(run.nanojoules.get(x, (0.0, 0.0))[0] for run in own):,.0f}" for x in technologies),
             ", ".join(f"{name} {value}" for name, value in own[0].settings.items()),
         ))  # fmt: skip
     twins = ", ".join(f"{runs[findings.labels[0]][0].nanojoules[x][1]:,.1f} nJ ({x})" for x in technologies)
-    seeds = ", ".join(str(seed) for seed in findings.study.protocol.seeds)
+    seeds = ", ".join(str(seed) for seed in findings.study.protocol.seeds_of(task))
     return [
         f"## {task.name}", Table(headings, rows, right=range(1, len(headings) - 1)),
-        f"Seeds {seeds}. The dense twin, passed once: {twins}.",
+        f"Seeds {seeds}. The dense twin, passed once: {twins}."
+        + (" Epochs to 95 % of the training accuracy of the last." if curves else ""),
         "\n".join(f"- {label}: {runs[label][-1].warnings[0]}" for label in findings.labels if runs[label][-1].warnings),
     ]  # fmt: skip

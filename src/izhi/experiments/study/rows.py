@@ -54,11 +54,19 @@ class RunRow(BaseModel):
     #: technology → estimates for a sample, of the network and of its dense twin
     nanojoules: dict[str, tuple[Number, Number]]
     seconds: Number  #: duration of the training
+    training: tuple[Share, ...] = ()  #: accuracy on the training samples in each epoch; none in rows of early versions
     warnings: tuple[str, ...] = ()  #: about the network, if it guesses
     digest: str  #: see TrialRow
     versions: str  #: see TrialRow
 
+    @property
+    def epochs_to_95_percent(self) -> int | None:
+        """The first epoch with 95 % of the last one's training accuracy; None if that is not known."""
+        return next((k for k, x in enumerate(self.training, start=1) if x >= 0.95 * self.training[-1]), None)
 
+
+#: Fields that a line lacks where they are empty.
+_OPTIONAL = ("training", "warnings")
 _LINE: TypeAdapter[TrialRow | RunRow] = TypeAdapter(TrialRow | RunRow)
 
 
@@ -91,7 +99,7 @@ def read(folder: Path, task: str) -> list[TrialRow | RunRow]:
 
 def write(folder: Path, task: str, rows: Iterable[TrialRow | RunRow]) -> None:
     """Write the rows of a task, whole or not at all."""
-    plain = [{name: x for name, x in row.model_dump().items() if name != "warnings" or x} for row in rows]
+    plain = [{name: x for name, x in row.model_dump().items() if name not in _OPTIONAL or x} for row in rows]
     text = "".join(json.dumps(_short(row), ensure_ascii=False) + "\n" for row in plain)
     files.write_bytes(place(folder, task), text.encode())
 

@@ -26,9 +26,8 @@ from izhi.experiments.study.rows import RunRow, TrialRow
 from izhi.experiments.trained import Trained
 from izhi.experiments.variants import Variant
 from izhi.network import Network
-from izhi.network.encoders import Encoder
 from izhi.seeds import Purpose
-from izhi.training import Data, Listener, ProgressEvent, ignore_progress
+from izhi.training import Data, Listener, Progress, ProgressEvent, ignore_progress
 
 #: Test samples for which operations are counted.
 _COUNTED = 256
@@ -74,9 +73,10 @@ class Study:
         return sorted(own, key=lambda x: x.seed)
 
     def is_finished(self, task: Task) -> bool:
-        """Whether all runs of a task are done."""
-        seeds = sorted(self.protocol.seeds)
-        return all([x.seed for x in self.runs(task, v)] == seeds for v in self.protocol.variants)
+        """Whether all trials and runs of a task are done."""
+        seeds = sorted(self.protocol.seeds_of(task))
+        runs = all([x.seed for x in self.runs(task, v)] == seeds for v in self.protocol.variants)
+        return runs and (bool(seeds) or not self._pending_trials(task))
 
     def best(self, task: Task, variant: Variant) -> TrialRow:
         """The trial whose settings the runs have: the first of those that are best on validation samples."""
@@ -109,7 +109,7 @@ class Study:
 
     def _pending_runs(self, task: Task) -> list[tuple[Variant, int]]:
         done = {(x.variant, x.seed) for x in self.rows(task) if isinstance(x, RunRow)}
-        every = ((v, seed) for v in self.protocol.variants for seed in self.protocol.seeds)
+        every = ((v, seed) for v in self.protocol.variants for seed in self.protocol.seeds_of(task))
         return [(v, seed) for v, seed in every if (v.label, seed) not in done]
 
     def _run_all(self, task: Task, rows: Sequence[Callable[[Resources, Listener], TrialRow | RunRow]]) -> None:
@@ -156,13 +156,14 @@ def _test_run(
     e = protocol.of_run(task, variant, best.settings, seed)
     began = time.perf_counter()
     try:
-        network = _train(e, resources)[0]
+        network, progress, _ = _train(e, resources)
     except DivergenceError:
-        network = None
+        network, progress = None, Progress()
     seconds = time.perf_counter() - began
     return RunRow(
         variant=variant.label, seed=e.training.seed, settings=best.settings, validation=best.accuracy,
-        seconds=seconds, digest=protocol.digest(task, variant), versions=_versions(),
+        seconds=seconds, training=tuple(x["train_accuracy"] for x in progress.history),
+        digest=protocol.digest(task, variant), versions=_versions(),
         **(_DIVERGED if network is None else _test_results(e, network, resources)),
     )  # fmt: skip
 
@@ -178,20 +179,21 @@ def _versions() -> str:
     return ", ".join(f"{name} {every[name]}" for name in _PROGRAMS)
 
 
-def _train(e: Experiment, resources: Resources) -> tuple[Network, Encoder, AnySamples]:
-    """A network after the last epoch, trained without test samples, its encoder, and the samples that were held out."""
+def _train(e: Experiment, resources: Resources) -> tuple[Network, Progress, AnySamples]:
+    """A network trained without test samples, its progress, and the samples that were held out."""
     dataset = without_test_samples(resources.dataset(e))
     samples, held_out = build.training_samples(e.data, dataset)
     encoder = build.encoder(e, dataset)
     network = build.network(e, encoder.grid, len(dataset.classes))
     trainer = build.trainer(e, resources.fabric(e))
-    trainer.fit(network, Data(samples, dataset.test), encoder, listener=ignore_progress)
-    return network, encoder, held_out
+    progress = trainer.fit(network, Data(samples, dataset.test), encoder, listener=ignore_progress)
+    return network, progress, held_out
 
 
 def validation_accuracy(e: Experiment, resources: Resources) -> float:
     """The accuracy, 0 to 1, of the network of an experiment on the samples that are held out, after training."""
-    network, encoder, held_out = _train(e, resources)
+    network, _, held_out = _train(e, resources)
+    encoder = build.encoder(e, without_test_samples(resources.dataset(e)))
     return evaluate(resources.fabric(e), e, encoder, network, held_out, purpose=Purpose.VALIDATION).accuracy
 
 
