@@ -71,6 +71,10 @@ EXACT = {
     "shared coefficients": lambda: (nn.Linear(INPUTS, NEURONS), izhi.LIF(learn="beta,threshold")),
     "synapse": lambda: (Linear(INPUTS, NEURONS, synapse=ExponentialSynapse(4.0, learn_tau=True)), izhi.LIF()),
     "filtered bias": lambda: (Linear(INPUTS, NEURONS, synapse=ExponentialSynapse(4.0, filters_bias=True)), izhi.LIF()),
+    "sums of parameters": lambda: (
+        Linear(INPUTS, NEURONS, synapse=ExponentialSynapse(4.0)),
+        izhi.Izhikevich("normalized", learn="a4,b3,a1"),
+    ),
     "conductance": lambda: (Linear(INPUTS, NEURONS, synapse=conductance()), izhi.Izhikevich("RS", learn="a,d")),
 }
 

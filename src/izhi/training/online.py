@@ -285,7 +285,7 @@ class _Traces:
         by_arriving = {name: next(columns) for name in ("current", "conductance") if getattr(drive, name) is not None}
         jacobian = [next(columns) for _ in states]
         traces = [[_weighted(d, x) for d in by_arriving[name]] for name, x in inputs]
-        traces += [[d[..., None] for d in derivatives] for derivatives in columns]
+        traces += [[d[..., None].clone() for d in derivatives] for derivatives in columns]  # some may be one tensor
         for trace, earlier in zip(traces, self.values, strict=True) if self.values else ():
             for by_state, e in zip(jacobian, earlier, strict=True):
                 for new, d in zip(trace, by_state, strict=True):
