@@ -16,7 +16,10 @@ from izhi.hardware.artifact import Artifact
 from izhi.hardware.devices.evaluation import DeviceEvaluation, Reference, evaluate
 from izhi.hardware.fixed import Outcome
 from izhi.hardware.networks import HardwareNetwork, Inputs
-from izhi.training import LOSSES
+from izhi.training import LOSSES, keep_freed_memory
+
+#: Samples that the network runs at once: their tensors are small beside the spikes of a batch, which are compared.
+_AT_ONCE = 100
 
 
 def reference(trained: Trained) -> Reference:
@@ -30,10 +33,14 @@ def reference(trained: Trained) -> Reference:
             x = x.expand(coding.steps, *x.shape)
         elif coding.is_graded:
             x = x / coding.levels
+        outputs, layers = [], []
         with torch.no_grad():
-            out = network.record(x)
-        spikes = [(layer > 0).flatten(2).numpy().astype(np.uint8) for layer in out.spikes]
-        output = out.output.double()  # in which sums are exact
+            for part in x.split(_AT_ONCE, 1):
+                out = network.record(part)
+                outputs.append(out.output.double())  # in which sums are exact
+                layers.append([(layer > 0).flatten(2).numpy().view(np.uint8) for layer in out.spikes])
+        output = torch.cat(outputs, 1)
+        spikes = [np.concatenate(parts, 1) for parts in zip(*layers, strict=True)]
         return Outcome((output.transpose(0, 1) if of_steps else loss.scores(output)).numpy(), spikes)
 
     return Reference(run, f"the network of {trained.path}")
@@ -49,6 +56,7 @@ def agreement(
         raise ArtifactError(
             f"the artifact has layers of {widths} neurons, but {trained.path} has {neurons}; choose its own run"
         )
+    keep_freed_memory()
     with devices.open(artifact.device, artifact) as device:
         return evaluate(
             device, samples.batches(artifact, trained.dataset), reference=reference(trained), progress=progress
