@@ -35,7 +35,7 @@ def reference(trained: Trained) -> Reference:
             x = x / coding.levels
         outputs, layers = [], []
         with torch.no_grad():
-            for part in x.split(_AT_ONCE, 1):
+            for part in torch.split(x, _AT_ONCE, 1):
                 out = network.record(part)
                 outputs.append(out.output.double())  # in which sums are exact
                 layers.append([(layer > 0).flatten(2).numpy().view(np.uint8) for layer in out.spikes])
