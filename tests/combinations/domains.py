@@ -43,6 +43,7 @@ TEXTS: dict[str, tuple[Any, ...]] = {
     "members": (4, 6),
     "validation": (0.0, 0.3),
     "delays": (0, 3),
+    "online": (1, 3),
     "train_samples": (1, 12),
     "precision": ("32-true", "64-true", "bf16-mixed"),
 }

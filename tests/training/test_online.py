@@ -68,6 +68,10 @@ EXACT = {
             izhi.PRESETS["resonator"].replace(reset="smooth"), distribution=RESONATORS, parameter_shape=NEURONS
         ),
     ),
+    "a state that the first input does not reach": lambda: (
+        nn.Linear(INPUTS, NEURONS),
+        izhi.Izhikevich(izhi.PRESETS["adlif"].replace(reset="smooth", order="izhikevich-2004")),
+    ),
     "shared coefficients": lambda: (nn.Linear(INPUTS, NEURONS), izhi.LIF(learn="beta,threshold")),
     "synapse": lambda: (Linear(INPUTS, NEURONS, synapse=ExponentialSynapse(4.0, learn_tau=True)), izhi.LIF()),
     "filtered bias": lambda: (Linear(INPUTS, NEURONS, synapse=ExponentialSynapse(4.0, filters_bias=True)), izhi.LIF()),

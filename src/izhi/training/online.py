@@ -277,10 +277,7 @@ class _Traces:
             drive = drive._replace(bias=bias, synapse=drive.synapse._replace(decay=decay))
         states, learned = self.states(before), [x for x in others if _is_learned(x)]
         asked = [x for x in (drive.current, drive.conductance, *states, *learned) if x is not None]
-        rows = [
-            torch.autograd.grad(s.sum(), asked, retain_graph=True, allow_unused=True, materialize_grads=True)
-            for s in self.after(drive, coefficients, before)
-        ]
+        rows = [_derivatives(s, asked) for s in self.after(drive, coefficients, before)]
         columns = iter(zip(*rows, strict=True))  # of what was asked, the derivative of each state
         by_arriving = {name: next(columns) for name in ("current", "conductance") if getattr(drive, name) is not None}
         jacobian = [next(columns) for _ in states]
@@ -340,6 +337,13 @@ class _LayerTraces(_Traces):
         memory, tensors = Memory(state.memory.synapse), tuple(x for x in state if isinstance(x, Tensor))
         _, memory, after = kernels.run(drive, memory, tensors, tuple(coefficients), self.neuron.settings, kernel)
         return [*after, *memory.synapse]
+
+
+def _derivatives(state: Tensor, asked: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Those of each sample's neuron by tensors of its own; 0 where a state does not depend on them."""
+    if not state.requires_grad:
+        return tuple(map(torch.zeros_like, asked))
+    return torch.autograd.grad(state.sum(), asked, retain_graph=True, allow_unused=True, materialize_grads=True)
 
 
 def _is_learned(parameter: Tensor | float | None) -> TypeGuard[Tensor]:
