@@ -70,7 +70,7 @@ EXACT = {
     ),
     "a state that the first input does not reach": lambda: (
         nn.Linear(INPUTS, NEURONS),
-        izhi.Izhikevich(izhi.PRESETS["adlif"].replace(reset="smooth", order="izhikevich-2004")),
+        izhi.Izhikevich(izhi.PRESETS["adlif"].replace(reset="smooth"), kernel="reference"),
     ),
     "shared coefficients": lambda: (nn.Linear(INPUTS, NEURONS), izhi.LIF(learn="beta,threshold")),
     "synapse": lambda: (Linear(INPUTS, NEURONS, synapse=ExponentialSynapse(4.0, learn_tau=True)), izhi.LIF()),
