@@ -85,9 +85,7 @@ def _check_evolution(e: Experiment) -> None:
         raise SettingError(
             f"optimizer is {optimizer!r}, but weights or states are rounded; evolve the exported artifact"
         )
-    for name in ("devices", "nodes"):
-        if e.get(name) != 1:
-            raise SettingError(f"{name} is {e.get(name)}, but evolution runs on one; share a population by actors")
+    _check_one_process(e, "evolution runs on one; share a population by actors")
 
 
 def _check_online(e: Experiment) -> None:
@@ -100,9 +98,13 @@ def _check_online(e: Experiment) -> None:
         raise SettingError(
             f"online is {steps}, but weights or states are rounded; train in floats, then use izhi quantize"
         )
+    _check_one_process(e, "online learning runs in one process; leave online out")
+
+
+def _check_one_process(e: Experiment, why: str) -> None:
     for name in ("devices", "nodes"):
         if e.get(name) != 1:
-            raise SettingError(f"{name} is {e.get(name)}, but online learning runs in one process; leave online out")
+            raise SettingError(f"{name} is {e.get(name)}, but {why}")
 
 
 def _check_samples(e: Experiment, samples: Samples) -> None:
