@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import io
+import math
 import pickle
 from collections.abc import Callable, Iterator
 from itertools import product as product_of
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from izhi import LIF, Izhikevich, preset
 from izhi.hardware.fixed import FixedPoint
 from izhi.kernels import PackedSpikes, WeightedSpikes, product, routes
-from izhi.kernels.cpu import matrix_unit
+from izhi.kernels.cpu import arena, matrix_unit
 from izhi.kernels.lazy import materialize
 from izhi.kernels.packed import BinarySpikes
 from izhi.network import Layer, Network
@@ -55,6 +56,37 @@ def is_taken(spikes: PackedSpikes) -> bool:
     """Whether so few fire that no dense product is faster."""
     share = spikes.events().active if spikes.dtype == torch.bfloat16 else spikes.events().density
     return share < (routes.ACTIVE if spikes.dtype == torch.bfloat16 else 0.4)
+
+
+def gradients_of(network: Network, output: Tensor, again: bool) -> list[Tensor]:
+    network.zero_grad()
+    output.float().sum().backward(retain_graph=again)
+    return [x.grad.clone() for x in network.parameters() if x.grad is not None]
+
+
+@pytest.mark.parametrize("dtype", slow_but(FORMATS[:1], FORMATS))
+def test_gradients_take_the_place_of_currents_and_a_second_pass_has_the_same(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    network = Network([nn.Linear(20, 70), LIF(), nn.Linear(70, 130), LIF(), nn.Linear(130, 3)])
+    spikes = PackedSpikes.pack(spikes_of_some((40, 5, 20), 0.1, 0.3, 0, dtype, usual=0.3))
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        output = network(spikes).output
+    empty, sizes = arena.empty, []
+
+    def record(*shape: int, **options: torch.dtype) -> Tensor:
+        sizes.append(math.prod(shape))
+        return empty(*shape, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(arena, "empty", record)
+        first = gradients_of(network, output, again=True)
+    assert sizes
+    assert 5 * 40 * 3 * 64 not in sizes, "as many as currents of the second layer"
+    for again in (True, False):
+        second = gradients_of(network, output, again)
+        assert all(torch.equal(x, y) for x, y in zip(first, second, strict=True))
 
 
 def drives(layer: Layer, spikes: PackedSpikes, whole: bool) -> tuple[Tensor, tuple[Tensor, ...], list[Tensor]]:

@@ -208,9 +208,9 @@ class _FusedLayer(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         ctx.set_materialize_grads(False)
         _, plan, keep, *_ = now
-        words, currents, kept, last = kernels.forward(plan, call, state, keep)
-        ctx.kernels, ctx.plan, ctx.events = kernels, plan, call.events
-        ctx.save_for_backward(currents, kept, *call[1:])
+        words, currents, kept, last = kernels.forward(plan, call, state, keep, spikes is not None)
+        ctx.kernels, ctx.plan, ctx.events, ctx.has_currents = kernels, plan, call.events, True
+        ctx.save_for_backward(currents, kept, state, *call[1:])
         fired = PackedSpikes(words, call.events.steps, plan.dtype, checked=True, of_neurons=True)
         return BinarySpikes(fired, tuple(fired.shape)), last
 
@@ -218,15 +218,18 @@ class _FusedLayer(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_spikes: Tensor | None, grad_state: Tensor | None) -> Any:
         plan = ctx.plan
-        currents, kept, *tensors = ctx.saved_tensors
+        currents, kept, state, *tensors = ctx.saved_tensors
         call = LayerCall(ctx.events, *tensors)
+        spikes_learn, wants_first = ctx.needs_input_grad[3], ctx.needs_input_grad[-1]
+        if not ctx.has_currents:  # which an earlier backward pass of the same graph replaced by their gradient
+            _, currents, kept, _ = ctx.kernels.forward(plan, call, state, True, spikes_learn)
+        ctx.has_currents = ctx.has_currents and not spikes_learn
         if grad_spikes is None:
             grad_spikes = currents.new_zeros(call.events.steps, len(call.events.words), len(call.weight))
         if grad_state is not None:
             grad_state = grad_state.contiguous()
         if factors_of(grad_spikes, plan.dtype, SMALL_OUTPUT) is None:
             grad_spikes = dense(grad_spikes).to(plan.dtype)
-        spikes_learn, wants_first = ctx.needs_input_grad[3], ctx.needs_input_grad[-1]
         g = ctx.kernels.backward(plan, call, currents, kept, grad_spikes, grad_state, wants_first, spikes_learn)
         grad_p, grad_decay = of_coefficients(plan, call, g, ctx.needs_input_grad[7])
         of_spikes = None if g.current is None else gradient_of_spikes(g.current, call.weight)

@@ -195,13 +195,14 @@ class LayerKernels(NamedTuple):
     """Kernels that take the product in front of the neurons too.
 
     Attributes:
-        forward: (plan, call, state, whether currents and states are kept) → spikes as words (B, ⌈T/32⌉, N), currents,
-            states, and the state after the last step.
+        forward: (plan, call, state, whether currents and states are kept, whether spikes that arrive learn) → spikes as
+            words (B, ⌈T/32⌉, N), currents, states, and the state after the last step.
         backward: (plan, call, those currents and states, gradients of spikes and of the last state, None for zeros,
-            whether those of the first state and of the currents are asked for) → gradients.
+            whether those of the first state and of the currents are asked for) → gradients; those of the currents may
+            be written over the currents.
     """
 
-    forward: Callable[[Plan, LayerCall, Tensor, bool], tuple[Tensor, Tensor, Tensor, Tensor]]
+    forward: Callable[[Plan, LayerCall, Tensor, bool, bool], tuple[Tensor, Tensor, Tensor, Tensor]]
     backward: Callable[[Plan, LayerCall, Tensor, Tensor, Tensor, Tensor | None, bool, bool], LayerGradients]
 
 

@@ -3,9 +3,9 @@
 A sample goes through 64 neurons at a time: the currents of all its steps, of the inputs alone that fire at all in it,
 and the neurons' steps, while all of it is in the first-level cache. The way back takes 64 neurons through all samples:
 their states again, the gradient of their spikes, which may still be two factors, and the gradient of the weights, of
-the inputs alone that fire. Nothing but the currents, and spikes as bits along time, is written to memory, and, where
-spikes that arrive learn too, the gradient of the currents, a sample's steps side by side: with a whole batch between
-two steps they would all want the same few places of the cache.
+the inputs alone that fire. Nothing but the currents, and spikes as bits along time, is written to memory. Where spikes
+that arrive learn too, the gradient of the currents takes their place; a sample's steps then lie side by side, for the
+product with the weights: with a whole batch between two steps they would all want the same few places of the cache.
 
 In bfloat16 products are those of tiles (``event_tiles.py``), in float32 sums over spikes (``events.py``).
 """
@@ -117,6 +117,9 @@ class _LayerArguments(NamedTuple):
     coefficients: Argument
     constants: Argument
     currents: Argument
+    #: rows of 64 currents between two blocks of neurons, and between two steps
+    to_block: Argument
+    to_step: Argument
     kept: Argument
 
 
@@ -127,7 +130,6 @@ class _LayerForward(NamedTuple):
     first: Argument
     last: Argument
     fired: Argument
-    threads: Argument
 
 
 class _LayerBackward(NamedTuple):
@@ -139,7 +141,6 @@ class _LayerBackward(NamedTuple):
     grad_bias: Argument
     grad_p: Argument
     grad_weight: Argument
-    grad_currents: Argument
     grad_spikes: Argument
     second: Argument
     third: Argument = 0
@@ -171,12 +172,10 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
         first, last, fired = number(data, own.first), number(data, own.last), number(data, own.fired)
         p = array(data, call.coefficients, (rows_of_neuron, 1 if shared else neurons), f32)
         constants = array(data, call.constants, _CONSTANTS, f32)
-        # Without keeping them, a thread writes those of a word to the same place each time.
-        currents = array(
-            data,
-            call.currents,
-            (batch, blocks, steps, OUTPUT_BLOCK) if keep else (number(data, own.threads), 1, WORD, OUTPUT_BLOCK),
-            element,
+        currents, to_block, to_step = (
+            number(data, call.currents),
+            number(data, call.to_block),
+            number(data, call.to_step),
         )
         kept = array(data, call.kept, (batch, blocks, chunks, states, OUTPUT_BLOCK), f32)
         wide_vectors()
@@ -265,18 +264,23 @@ def _forward(plan: Plan, keep: bool) -> Kernel:
                             for k in range(states):
                                 copy_row(OUTPUT_BLOCK, z[k].ctypes.data, kept[b, block, beginning + c, k].ctypes.data)
                         for t in range(min(WORD, steps - begin)):
-                            x_t = currents[b if keep else worker, block if keep else 0, begin + t if keep else t]
+                            # Without keeping them, a thread writes those of a word to the same place each time.
+                            row = worker * WORD + t
+                            if keep:
+                                row = b * blocks * steps + block * to_block + (begin + t) * to_step
+                            x_t = currents + row * size_of_row
                             if by_tiles:
                                 source = sums + c * size_of_sums + 256 * t
-                                round_and_widen(OUTPUT_BLOCK, source, x_t.ctypes.data, current_of.ctypes.data)
+                                round_and_widen(OUTPUT_BLOCK, source, x_t, current_of.ctypes.data)
                             else:
                                 sum_weights(OUTPUT_BLOCK, rows_of_block, who, listed, t, usual, current_of)
                                 if keep:
-                                    copy_row(OUTPUT_BLOCK, current_of.ctypes.data, x_t.ctypes.data)
+                                    copy_row(OUTPUT_BLOCK, current_of.ctypes.data, x_t)
                             bit = np.uint32(np.uint32(1) << np.uint32(t))
                             if keep:
+                                row = b_later * blocks * steps + block_later * to_block + (begin + t) * to_step
                                 for line in range(0, size_of_row, 64):
-                                    prefetch_for_write(currents[b_later, block_later, begin + t].ctypes.data + line)
+                                    prefetch_for_write(currents + row * size_of_row + line)
                             for i in range(OUTPUT_BLOCK):
                                 spike = step(z, q, same, current_of[i], zero, bias_of, s, i)
                                 word[i] |= bit if spike != zero else np.uint32(0)
@@ -337,13 +341,16 @@ def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) 
         bias, coefficients_at = number(data, call.bias), number(data, call.coefficients)
         p = array(data, call.coefficients, (rows_of_neuron, 1 if shared else neurons), f32)
         constants = array(data, call.constants, _CONSTANTS, f32)
-        currents = array(data, call.currents, (batch, blocks, steps, OUTPUT_BLOCK), element)
+        currents, to_block, to_step = (
+            number(data, call.currents),
+            number(data, call.to_block),
+            number(data, call.to_step),
+        )
         kept = array(data, call.kept, (batch, blocks, chunks, states, OUTPUT_BLOCK), f32)
         grad_last, grad_first = number(data, own.grad_last), number(data, own.grad_first)
         grad_bias = array(data, own.grad_bias, (parts, blocks, OUTPUT_BLOCK), f32)
         grad_p = array(data, own.grad_p, (parts, blocks, summed, OUTPUT_BLOCK), f32)
         grad_weight = array(data, own.grad_weight, (parts, blocks, inputs, OUTPUT_BLOCK), f32)
-        grad_currents = array(data, own.grad_currents, (batch, steps, blocks, OUTPUT_BLOCK), element)
         if factored and by_tiles:
             upper, weight_above = number(data, own.grad_spikes), number(data, own.second)
         elif factored:
@@ -401,6 +408,8 @@ def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) 
                     of_weight[k, i] = f32(0)
             for b in range(part * batch // parts, (part + 1) * batch // parts):
                 following = min(b + 1, batch - 1)
+                of_sample = b * blocks * steps + block * to_block
+                of_following = following * blocks * steps + block * to_block
                 for k in range(states):
                     prefetch_row(OUTPUT_BLOCK, kept[following, block, chunks - 1, k].ctypes.data)
                 for k in range(states):
@@ -419,22 +428,21 @@ def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) 
                     for k in range(states):
                         copy_row(OUTPUT_BLOCK, kept[b, block, c, k].ctypes.data, z[k].ctypes.data)
                     for t in range(length):
-                        if needs_input_grad:
-                            for line in range(0, size_of_row, 64):
-                                prefetch_for_write(grad_currents[b, begin + t, block].ctypes.data + line)
-                        x_t = currents[b, block, begin + t]
+                        x_t = currents + (of_sample + (begin + t) * to_step) * size_of_row
                         for k in range(states):
                             copy_row(OUTPUT_BLOCK, z[k].ctypes.data, path[states * t + k].ctypes.data)
                         if t == length - 1 and not quantized:
                             break  # nothing asks for the state after the last step
-                        _fetch(by_tiles, x_t.ctypes.data, current_of.ctypes.data)
+                        _fetch(by_tiles, x_t, current_of.ctypes.data)
                         for i in range(OUTPUT_BLOCK):
                             step(z, q, same, current_of[i], zero, bias_of, s, i)
                     for ahead in range(length):
                         t = length - 1 - ahead
+                        x_t = currents + (of_sample + (begin + t) * to_step) * size_of_row
+                        later = currents + (of_following + (begin + t) * to_step) * size_of_row
                         for line in range(0, size_of_row, 64):
-                            prefetch_row(16, currents[following, block, begin + t].ctypes.data + line)
-                        _fetch(by_tiles, currents[b, block, begin + t].ctypes.data, current_of.ctypes.data)
+                            prefetch_row(16, later + line)
+                        _fetch(by_tiles, x_t, current_of.ctypes.data)
                         for k in range(states):
                             copy_row(OUTPUT_BLOCK, path[states * t + k].ctypes.data, then[k].ctypes.data)
                         if factored and by_tiles:
@@ -454,7 +462,7 @@ def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) 
                             )  # fmt: skip
                         copy_row(OUTPUT_BLOCK, made_t.ctypes.data, made[t].ctypes.data)
                         if needs_input_grad:
-                            _put(by_tiles, made_t.ctypes.data, grad_currents[b, begin + t, block].ctypes.data)
+                            _put(by_tiles, made_t.ctypes.data, x_t)
                     for t in range(length, WORD):
                         copy_row(OUTPUT_BLOCK, nothing.ctypes.data, made[t].ctypes.data)
                     if by_tiles:
@@ -500,25 +508,31 @@ def _multiply_factors(tiles: Value, upper: Value, weight: Value, to: Value) -> N
 
 
 def _arguments(call: LayerCall, currents: Tensor, kept: Tensor) -> _LayerArguments:
+    """Of both kernels; currents are (B, blocks, T, 64), with the blocks or the steps of a sample side by side."""
     events, neurons = call.events, len(call.weight)
     batch, chunks, inputs = events.words.shape
+    to_block, to_step = (x // OUTPUT_BLOCK for x in currents.stride()[1:3])
     return _LayerArguments(
         events.steps, batch, chunks, inputs, *events[1:4], neurons, -(-neurons // OUTPUT_BLOCK),
-        call.bias, call.coefficients, call.constants, currents, kept,
+        call.bias, call.coefficients, call.constants, currents, to_block, to_step, kept,
     )  # fmt: skip
 
 
-def forward(plan: Plan, call: LayerCall, state: Tensor, keep: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def forward(
+    plan: Plan, call: LayerCall, state: Tensor, keep: bool, spikes_learn: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Spikes as words (B, ⌈T/32⌉, N), currents and states as ``backward`` takes them, the state after the last step."""
     events, neurons = call.events, len(call.weight)
     (batch, chunks, _), blocks = events.words.shape, -(-neurons // OUTPUT_BLOCK)
     rows = rows_of(call.weight) if plan.dtype == torch.float32 else gathered(call.weight, OUTPUT_BLOCK)
-    threads = torch.get_num_threads()
     fired, last = arena.empty(batch, chunks, neurons, dtype=torch.int32), arena.empty_like(state)
-    sizes = (batch, blocks, events.steps, OUTPUT_BLOCK) if keep else (threads, 1, WORD, OUTPUT_BLOCK)
+    parts = (events.steps, blocks) if spikes_learn else (blocks, events.steps)
+    sizes = (batch, *parts, OUTPUT_BLOCK) if keep else (torch.get_num_threads(), 1, WORD, OUTPUT_BLOCK)
     currents = arena.empty(*sizes, dtype=plan.dtype)
+    if keep and spikes_learn:
+        currents = currents.transpose(1, 2)
     kept = arena.empty(batch if keep else 0, blocks, chunks, plan.states, OUTPUT_BLOCK)
-    own = _LayerForward(rows, state, last, fired, threads)
+    own = _LayerForward(rows, state, last, fired)
     launch(_forward(plan, keep), *_arguments(call, currents, kept), *own, pieces=batch)
     return fired, currents, kept, last
 
@@ -527,15 +541,17 @@ def backward(
     plan: Plan, call: LayerCall, currents: Tensor, kept: Tensor, grad_spikes: Tensor, grad_last: Tensor | None,
     wants_first: bool, needs_input_grad: bool,
 ) -> LayerGradients:  # fmt: skip
-    """Gradients of everything that went in, but for the spikes."""
+    """Gradients of everything that went in, but for the spikes.
+
+    If ``needs_input_grad``, those of the currents are where the currents were, whose steps lie side by side.
+    """
     events, (neurons, inputs) = call.events, call.weight.shape
-    batch, blocks, steps, _ = currents.shape
+    batch, blocks, *_ = currents.shape
     chunks, parts = kept.shape[2], -(-PIECES // blocks)
     grad_first = arena.empty(plan.states, batch * neurons) if wants_first else None
     grad_bias = arena.empty(parts, blocks, OUTPUT_BLOCK)
     grad_p = arena.empty(parts, blocks, len(plan.summed), OUTPUT_BLOCK)
     grad_weight = arena.empty(parts, blocks, inputs, OUTPUT_BLOCK)
-    grad_currents = arena.empty(batch if needs_input_grad else 0, steps, blocks, OUTPUT_BLOCK, dtype=plan.dtype)
     factored, tabled = (
         isinstance(grad_spikes, LowRankGradient),
         plan.dtype == torch.float32 and fire_often(events, OUTPUT_BLOCK),
@@ -548,7 +564,7 @@ def backward(
         arriving = (grad_spikes, *(x * plan.dtype.itemsize for x in grad_spikes.stride()[:2]))
     own = _LayerBackward(
         parts, 0 if grad_last is None else grad_last, 0 if grad_first is None else grad_first, grad_bias, grad_p,
-        grad_weight, grad_currents, *arriving,
+        grad_weight, *arriving,
     )  # fmt: skip
     kernel = _backward(plan, factored, tabled, needs_input_grad)
     launch(kernel, *_arguments(call, currents, kept), *own, pieces=blocks * parts)
@@ -557,7 +573,7 @@ def backward(
         grad_first,
         grad_bias.sum(0).view(-1)[:neurons] if plan.biased else None,
         grad_p.sum(0).transpose(0, 1).flatten(1)[:, :neurons] if plan.summed else None,
-        grad_currents.flatten(2)[..., :neurons].transpose(0, 1) if needs_input_grad else None,
+        currents.transpose(1, 2).flatten(2)[..., :neurons].transpose(0, 1) if needs_input_grad else None,
     )
 
 

@@ -81,7 +81,9 @@ def _forward(plan: Plan) -> Any:
     return forward
 
 
-def forward(plan: Plan, call: LayerCall, state: Tensor, keep: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def forward(
+    plan: Plan, call: LayerCall, state: Tensor, keep: bool, spikes_learn: bool = False
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Spikes as words (B, ⌈T/32⌉, N), currents (T, lanes), states (⌈T/32⌉, states, lanes), the state after the end."""
     found, neurons = call.events, len(call.weight)
     (batch, chunks, inputs), lanes = found.words.shape, state.shape[1]
