@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -154,12 +155,14 @@ def test_what_hardware_does_not_read_is_refused_before_it_is_quantised(method, t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("encoding", "steps"), [("rows", 8), ("pixels", 64)])
-def test_images_over_time_go_to_integers_in_levels(encoding, steps, tmp_path):
+@pytest.mark.parametrize(("encoding", "steps", "order"), [("rows", 8, 1), ("pixels", 64, "order.npz")])
+def test_images_over_time_go_to_integers_in_levels(encoding, steps, order, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("order.npz", permutation=np.random.default_rng(0).permutation(64))
     out, rounded = tmp_path / "run", tmp_path / "q"
     words = ["train", "--dataset", "digits", "--neuron", "resonator", "--hidden", 6, "--encoding", encoding]
     words += ["--readout", "spikes"]
-    succeed(*words, "--steps", steps, "--permutation", 1, "--epochs", 1, "--train-samples", 200, "--out", out)
+    succeed(*words, "--steps", steps, "--permutation", order, "--epochs", 1, "--train-samples", 200, "--out", out)
     succeed("quantize", out, "--levels", 16, "--epochs", 1, "--out", rounded)
     succeed("export", rounded)
     artifact = rounded / "network.izhi"

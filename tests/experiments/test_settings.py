@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import tomli_w
 from hypothesis import given, settings, strategies as st
 
 from izhi.cli.parser import parser
 from izhi.deprecation import RenamedWarning
-from izhi.errors import SettingError
+from izhi.errors import IzhiError, SettingError
 from izhi.experiments.settings import (
     FIELDS,
     GROUP_OF,
@@ -20,7 +21,7 @@ from izhi.experiments.settings import (
     parsed,
     read,
 )
-from izhi.experiments.settings.description import describe
+from izhi.experiments.settings.description import describe, describe_encoder
 
 TABLES = """
 validation = 0.2
@@ -51,6 +52,47 @@ learning_rate = 1e-3
 def test_numbers_of_neurons_have_limits(name, value, expected):
     with pytest.raises(SettingError, match=f"{name} is .*, expected {expected}"):
         experiment({name: value})
+
+
+def order_of_pixels(order):
+    values = {"dataset": "digits", "encoding": "pixels", "steps": 64, "permutation": order}
+    return describe_encoder(experiment(values), "digits", (8, 8), is_series=False).permutation
+
+
+def test_one_order_of_pixels_is_a_seed_or_a_file(tmp_path, monkeypatch):
+    (tmp_path / "root").mkdir()
+    monkeypatch.setenv("IZHI_DATA", str(tmp_path / "root"))
+    monkeypatch.chdir(tmp_path)
+    np.savez(tmp_path / "root" / "order.npz", permutation=np.arange(64)[::-1])
+    assert (order_of_pixels(3), order_of_pixels("3")) == (3, 3)
+    assert order_of_pixels("order.npz") == tuple(range(63, -1, -1))
+    np.savez("order.npz", permutation=np.arange(64))
+    assert order_of_pixels("order.npz") == tuple(range(64)), "the current folder comes first"
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (-1, "permutation is -1, expected a seed from 0 to 4294967295, or a file .npz"),
+        (True, "permutation is True, expected a seed"),
+        ("9" * 5000, "permutation is '9999.*, expected a seed"),
+        ("none.npz", "cannot read none.npz: No such file"),
+        ("x.npz", r"x.npz holds x, expected permutation, whole numbers \(H·W\)"),
+        ("real.npz", "real.npz holds permutation, expected permutation, whole numbers"),
+        ("short.npz", "permutation has 63 places, expected 0 to 63, each once"),
+        ("twice.npz", "permutation has 64 places, expected 0 to 63, each once"),
+        ("text.npz", "text.npz holds no order of pixels .*, expected a file of np.savez"),
+    ],
+)
+def test_what_is_no_order_of_pixels_is_refused(order, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("x.npz", x=np.arange(64))
+    np.savez("real.npz", permutation=np.arange(64.0))
+    np.savez("short.npz", permutation=np.arange(63))
+    np.savez("twice.npz", permutation=np.r_[0, 0, 2:64])
+    (tmp_path / "text.npz").write_text("7 5 3")
+    with pytest.raises(IzhiError, match=message):
+        order_of_pixels(order)
 
 
 def test_tables_and_flat_keys_give_the_same_experiment(tmp_path):

@@ -128,3 +128,5 @@ def test_images_are_read_row_by_row_pixel_by_pixel_and_in_another_order():
     assert not torch.equal(RowEncoder(12, (4, 3), by_pixel=True, permutation=6)(images, seed=0)[:, 0, 0], order)
     by_rows = RowEncoder(4, (4, 3), permutation=5)(images, seed=0)
     assert torch.equal(by_rows[:, 0].flatten(), order)
+    backwards = RowEncoder(12, (4, 3), by_pixel=True, permutation=tuple(range(11, -1, -1)))(images, seed=0)
+    assert torch.equal(backwards[:, :, 0].T, images.flip(1))

@@ -95,6 +95,7 @@ def test_shapes_and_counts_of_a_network():
         (ValueEncoderSpec("constant", 9, (24,), fields=3), (72,)),
         (RowEncoderSpec(4, (4, 6), permutation=3), (6,)),
         (RowEncoderSpec(24, (4, 6), by_pixel=True), (1,)),
+        (RowEncoderSpec(3, (3, 2), permutation=(5, 0, 4, 1, 3, 2)), (2,)),
         (EventEncoderSpec(9, (2, 9, 7), 20.0, 2, augmentation=Augmentation(shift=2, warp=0.5)), (2, 5, 4)),
         (EventEncoderSpec(9, (24,), 20.0, counted=True), (24,)),
         (SeriesEncoderSpec("level", 9, 3, crossings=4, padded=True), (24,)),
@@ -111,6 +112,7 @@ def test_tables_hold_an_encoder_whole(spec, grid):
     ("make", "message"),
     [
         (lambda: encoder_of_table({"kind": "Morse"}), "unknown encoder 'Morse'"),
+        (lambda: RowEncoderSpec(3, (3, 2), permutation=(5, 0, 4, 1, 3, 3)), "has 6 places, expected 0 to 5, each once"),
         (lambda: encoder_of_table({"kind": "RowEncoder"}), "the encoder is .'kind': 'RowEncoder'. "),
         (lambda: encoder_of_table({"kind": "RowEncoder", "steps": "9"}), "steps is '9', expected a whole number"),
         (lambda: replace(NETWORK, encoder=RowEncoderSpec(4, (4, 6))), "takes 24 features, but encoded samples have 6"),

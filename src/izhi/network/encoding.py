@@ -6,6 +6,7 @@ Time series are resampled to T steps, then encoded as values, changes or level c
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -124,14 +125,21 @@ def rows(values: Tensor, steps: int, width: int, *, dtype: torch.dtype = torch.f
     return images.transpose(0, 1).repeat_interleave(steps // height, dim=0).contiguous()
 
 
-def permuted(values: Tensor, seed: int) -> Tensor:
-    """Values (B, N), each sample's brought into one order that is drawn from the seed (permuted sequential MNIST).
+def permuted(values: Tensor, order: int | Sequence[int]) -> Tensor:
+    """Values (B, N), each sample's brought into one order (permuted sequential MNIST).
+
+    Args:
+        order: the seed that draws it, or the place (N) that each value is taken from.
 
     Source: Q. V. Le, N. Jaitly, G. E. Hinton, A simple way to initialize recurrent networks of rectified linear units,
     2015, arXiv:1504.00941.
     """
-    generator = torch.Generator().manual_seed(derive_seed(seed, Purpose.PIXELS))
-    return values[:, torch.randperm(values.shape[1], generator=generator).to(values.device)]
+    if isinstance(order, int):
+        generator = torch.Generator().manual_seed(derive_seed(order, Purpose.PIXELS))
+        places = torch.randperm(values.shape[1], generator=generator)
+    else:
+        places = torch.tensor(order)
+    return values[:, places.to(values.device)]
 
 
 def shifted(values: Tensor, shape: tuple[int, ...], largest: int, *, seed: int) -> Tensor:

@@ -100,17 +100,25 @@ class RowEncoderSpec(EncoderSpec):
         shape: (H, W), or (H, …).
         shift: largest shift of an image while training, in pixels.
         by_pixel: whether a step is one pixel instead of a row: one input, H·W steps (sequential MNIST).
-        permutation: seed of one order into which the pixels of every image are brought before it is read; None for
-            the order that they have.
+        permutation: one order into which the pixels of every image are brought before it is read: the seed that
+            draws it, or the place that each pixel is taken from; None for the order that they have.
+
+    Raises:
+        SettingError: if the places are not each of the H·W once.
     """
 
     steps: int
     shape: Shape
     shift: int = 0
     by_pixel: bool = False
-    permutation: int | None = None
+    permutation: int | tuple[int, ...] | None = None
 
     kind: ClassVar[str] = "RowEncoder"
+
+    def __post_init__(self) -> None:
+        pixels = math.prod(self.shape)
+        if isinstance(self.permutation, tuple) and sorted(self.permutation) != list(range(pixels)):
+            raise SettingError(f"permutation has {len(self.permutation)} places, expected 0 to {pixels - 1}, each once")
 
     @property
     def grid(self) -> Shape:

@@ -57,8 +57,9 @@ def read(kind: Callable[..., Spec], table: object, /, **known: object) -> Spec:
 def _typed(name: str, value: object, hint: object) -> object:
     """A value as the annotation of its field has it."""
     origin, inner = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):  # with None
-        return None if value is None else _typed(name, value, inner[0])
+    if origin in (Union, UnionType):  # with None, or one value or many
+        of_many = [x for x in inner if get_origin(x) is tuple] if isinstance(value, (list, tuple)) else []
+        return None if value is None else _typed(name, value, [*of_many, inner[0]][0])
     if origin is Literal:
         if value not in inner:
             raise unknown(name, value, inner)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
-from izhi.errors import SettingError, unknown
+from izhi import files
+from izhi.data.catalogue import data_root
+from izhi.errors import DataError, SettingError, unknown
 from izhi.experiments.settings.experiment import Experiment
 from izhi.experiments.settings.layers import LayerSettings, own_groups
 from izhi.spec.assembly import LayerOptions, assemble, network_of_tables
@@ -80,10 +83,24 @@ def describe_encoder(e: Experiment, name: str, shape: Shape, *, is_series: bool)
         parts = math.prod(shape) if code == "pixels" else shape[0]
         if steps % parts:
             raise SettingError(f"steps is {steps}, expected a multiple of {parts}, the {code} of an image")
-        return RowEncoderSpec(steps, shape, change.shift, code == "pixels", coding.permutation)
+        return RowEncoderSpec(steps, shape, change.shift, code == "pixels", _order(coding.permutation))
     if code not in CODES:
         raise SettingError(f"encoding is {code!r}, but {name} holds no time series; choose rate or another")
     return ValueEncoderSpec(code, steps, shape, coding.population, change.shift)
+
+
+def _order(permutation: int | str | None) -> int | tuple[int, ...] | None:
+    """The seed of an order of pixels, or the order in a file, which may lie in the data root."""
+    if not isinstance(permutation, str):
+        return permutation
+    path, known = Path(permutation), data_root() / permutation
+    found = files.arrays(known if known.is_file() and not path.is_file() else path, 1, "order of pixels", "np.savez")
+    order = found.get("permutation")
+    if order is None or order.ndim != 1 or order.dtype.kind not in "iu":
+        raise DataError(
+            f"{permutation} holds {', '.join(sorted(found)) or 'nothing'}, expected permutation, whole numbers (H·W)"
+        )
+    return tuple(order.tolist())
 
 
 def _series_encoder(e: Experiment, shape: Shape) -> SeriesEncoderSpec:

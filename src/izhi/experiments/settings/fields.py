@@ -6,7 +6,7 @@ import math
 from enum import Flag, auto
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator
 from pydantic.fields import FieldInfo
 
 
@@ -90,6 +90,15 @@ def _shares(value: object) -> object:
     return {name.strip(): share.strip() for name, _, share in pairs}
 
 
+def _seed_or_file(value: object) -> int | str:
+    if isinstance(value, str) and value.endswith(".npz"):
+        return value
+    text = value if isinstance(value, str) else str(value) if type(value) is int else ""
+    if text.isdecimal() and int(text[:20]) < 2**32:
+        return int(text)
+    raise ValueError(f"expected a seed from 0 to {2**32 - 1}, or a file .npz")
+
+
 def _not_nan(value: float) -> float:
     if math.isnan(value):
         raise ValueError("expected a number above 0, or inf")
@@ -106,6 +115,8 @@ Range = Annotated[
     BeforeValidator(_limits),
 ]
 Shares = Annotated[dict[str, Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]], BeforeValidator(_shares)]
+#: The seed that draws something, or the file that holds it.
+SeedOrFile = Annotated[int | str, PlainValidator(_seed_or_file)]
 #: A number above 0 that may be infinite, which JSON holds as the text "inf".
 MaybeInfinite = Annotated[
     float, Field(gt=0), AfterValidator(_not_nan),

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from izhi.data.catalogue import FOLDS
 from izhi.experiments.settings.choices import SEARCHES
-from izhi.experiments.settings.fields import Group, Mark, Names, Range, Widths, marks_of, setting
+from izhi.experiments.settings.fields import Group, Mark, Names, Range, SeedOrFile, Widths, marks_of, setting
 from izhi.experiments.settings.layers import Layers, LayerSettings
 from izhi.experiments.settings.neurons import NeuronSettings
 from izhi.hardware.networks import GRADED
@@ -70,9 +70,9 @@ class CodingSettings(Group):
         255, "integer levels of an input current in a quantised network (constant, current, rows, pixels)",
         _ENCODING | Mark.OF_QUANTIZING, ge=1, le=255,
     )  # fmt: skip
-    permutation: int | None = setting(
-        None, "seed of one pixel order for all images (rows, pixels); default: no permutation",
-        _ENCODING, ge=0, lt=2**32,
+    permutation: SeedOrFile | None = setting(
+        None, "one pixel order for all images (rows, pixels), its seed or a file .npz; default: no permutation",
+        _ENCODING,
     )  # fmt: skip
     steps: int = setting(25, "time steps T of a sample", Mark.COMMON | _ENCODING, ge=1, le=1_000_000)
     window: float | None = setting(
