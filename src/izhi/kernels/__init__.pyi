@@ -11,6 +11,7 @@ from .dispatch import (
     step as step,
     trace as trace,
 )
+from .dropout import drop as drop
 from .packed import (
     PackedSpikes as PackedSpikes,
     Spikes as Spikes,

@@ -165,6 +165,12 @@ def dense(x: Any) -> Any:
     return x.dense() if isinstance(x, LazyTensor) else x
 
 
+def owned(x: Tensor) -> Tensor:
+    """The numbers of a tensor in memory that nothing else reads."""
+    is_new = isinstance(x, LazyTensor) and x.source._numbers is None
+    return dense(x) if is_new else dense(x).clone()  # type: ignore[no-any-return]
+
+
 class _Dense(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: LazyTensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from izhi.errors import ShapeError
 from izhi.kernels.cpu import bits, events as sums
+from izhi.kernels.dropout import without_factor
 from izhi.kernels.events import Events
 from izhi.kernels.lazy import dense, materialize
 from izhi.kernels.low_rank import LowRankGradient
@@ -98,6 +99,12 @@ class WeightedSpikes(NamedTuple):
     synapse: Synapse | None = None
     gain: Tensor | None = None
     feedback: Tensor | None = None
+
+    @classmethod
+    def of(cls, spikes: Spikes, weight: Tensor) -> WeightedSpikes:
+        """These spikes, as bits if dropout left them so."""
+        spikes, with_factor = without_factor(spikes)
+        return cls(spikes, with_factor(weight))
 
     @property
     def current(self) -> Tensor:
@@ -196,11 +203,11 @@ class SpikeProduct:
     """Spikes (T, B, I), times weights (O, I) of one shape, for which they are counted but once; see ``product``."""
 
     def __init__(self, spikes: Spikes) -> None:
-        self._spikes = spikes
+        self._spikes, self._with_factor = without_factor(spikes)
         self._counted: CountedSpikes | None = None
 
     def __call__(self, weight: Tensor) -> Tensor:
-        spikes = self._spikes
+        spikes, weight = self._spikes, self._with_factor(weight)
         if isinstance(spikes, Tensor) and is_traced() and not is_recording():
             return nn.functional.linear(spikes, weight)  # of which compilers take operations of torch alone
         if self._counted is None:

@@ -228,7 +228,7 @@ class Connection(nn.Module):
         if delay is None:
             self.check(spikes)
         weight, bias, own_synapse, gain = self._terms()
-        weighted = WeightedSpikes(spikes, weight) if delay is None else delay.weigh(spikes, weight, WeightedSpikes)
+        weighted = WeightedSpikes.of(spikes, weight) if delay is None else delay.weigh(spikes, weight, WeightedSpikes)
         feedback = None if self.feedback is None else weight_of(self.feedback)
         return weighted._replace(bias=bias, synapse=own_synapse, gain=gain, feedback=feedback)
 

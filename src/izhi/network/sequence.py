@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError, ShapeError, shown
-from izhi.kernels import Spikes, is_repeated, once, pool
+from izhi.kernels import Spikes, drop, is_repeated, once, pool
 from izhi.network.connections import Connection
 from izhi.network.delays import Delay
 from izhi.network.layers import BatchNorm, Layer, ModuleState
@@ -32,7 +32,7 @@ class Dropout:
 
     keep: float = 1.0  #: share of neurons that remain active; 1 for no dropout
     last: Layer | None = None  #: the layer whose spikes are the output, which keeps all neurons; None for none
-    #: the factor on the spikes of each layer, (B, *features), drawn when it first runs
+    #: the neurons of each layer that remain active, (B, *features), drawn when it first runs
     masks: dict[Layer, Tensor] = field(default_factory=dict)
 
     def __call__(self, layer: Layer, spikes: Tensor) -> Tensor:
@@ -40,8 +40,8 @@ class Dropout:
         if self.keep == 1 or layer is self.last:
             return spikes
         if layer not in self.masks:
-            self.masks[layer] = (torch.rand(spikes.shape[1:], device=spikes.device) < self.keep) / self.keep
-        return spikes * self.masks[layer].to(spikes.dtype)
+            self.masks[layer] = torch.rand(spikes.shape[1:], device=spikes.device) < self.keep
+        return drop(spikes, self.masks[layer], 1 / self.keep)
 
 
 def run_sequence(
