@@ -12,8 +12,9 @@
 #            stopped goes on by the same command (ONLY=temporal,neurons for some pages)
 # make zoo: train the networks of the zoo once more, and write their files and cards; hours, resumed by the same command
 # make bench: set up .venv-bench with the other libraries, then time a training step of each
-# make gpu: on a machine with a CUDA device, set up .venv, run the checks that need one and time training steps there;
-#           writes build/gpu/gpu.md and gpu.json (SMALL=1 tries the same without a device, in Triton's interpreter)
+# make gpu: on a machine with a CUDA device, set up .venv-bench, run the checks that need one and time training steps
+#           beside the other libraries; writes build/gpu/gpu.md and gpu.json (SMALL=1 tries the same without a device
+#           in .venv, by Triton's interpreter)
 # make dist: build the wheel and the sdist into dist/, check them, and run the wheel without the checkout
 # PYTHON chooses the interpreter (3.10 or newer).
 
@@ -102,8 +103,15 @@ zoo: $(VENV)/installed-tests
 bench: .venv-bench/installed
 	.venv-bench/bin/izhi bench
 
+# Triton's interpreter is in the tests' environment, the other libraries in the benchmark's.
+ifdef SMALL
 gpu: $(VENV)/installed-tests
-	$(BIN)/python benchmarks/gpu.py --out build/gpu $(if $(SMALL),--small)
+	$(BIN)/python benchmarks/gpu.py --out build/gpu --small
+else
+gpu: .venv-bench/installed
+	.venv-bench/bin/python -m pip install --quiet "jax[cuda12]"
+	.venv-bench/bin/python benchmarks/gpu.py --out build/gpu
+endif
 
 $(DIST)/installed: Makefile
 	test -x $(DIST)/bin/python || $(PYTHON) -m venv $(DIST)

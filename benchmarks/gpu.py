@@ -21,8 +21,9 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -213,6 +214,27 @@ def checked(steps: int) -> list[Result]:
     return results
 
 
+#: A forward and backward pass of one layer.
+Pass: TypeAlias = Callable[[], object]
+
+
+def _pass_of_torch(make: Callable[[int], Callable[[Tensor], Tensor]]) -> Callable[[Tensor], Pass]:
+    """The pass of a layer that is a function of currents (T, B, N) for a width N."""
+
+    def of_currents(x: Tensor) -> Pass:
+        run = make(x.shape[2])
+
+        def step() -> None:
+            x.grad = None
+            run(x).float().sum().backward()  # type: ignore[no-untyped-call]
+            if GPU:
+                torch.cuda.synchronize()
+
+        return step
+
+    return of_currents
+
+
 def _ours(neuron: Callable[..., Any]) -> Callable[[int], Callable[[Tensor], Tensor]]:
     def make(width: int) -> Callable[[Tensor], Tensor]:
         layer = neuron(kernel="cuda").to(WHERE)
@@ -241,26 +263,24 @@ def _snntorch(width: int) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def _spikingjelly(backend: str) -> Callable[[int], Callable[[Tensor], Tensor]]:
-    def make(width: int) -> Callable[[Tensor], Tensor]:
-        from spikingjelly.activation_based import functional, neuron
+def _spikingjelly(width: int) -> Callable[[Tensor], Tensor]:
+    # It chooses its kernels itself: CUDA, else Triton, else torch.
+    from spikingjelly.activation_based import functional, neuron
 
-        layer = neuron.LIFNode(step_mode="m", backend=backend).to(WHERE)
+    layer = neuron.LIFNode(step_mode="m").to(WHERE)
 
-        def run(x: Tensor) -> Tensor:
-            functional.reset_net(layer)
-            found: Tensor = layer(x)
-            return found
+    def run(x: Tensor) -> Tensor:
+        functional.reset_net(layer)
+        found: Tensor = layer(x)
+        return found
 
-        return run
-
-    return make
+    return run
 
 
 def _norse(width: int) -> Callable[[Tensor], Tensor]:
-    from norse.torch import LIFBox
+    from norse.torch import LIFBoxCell
 
-    layer = torch.compile(LIFBox().to(WHERE)) if GPU else LIFBox()
+    layer = torch.compile(LIFBoxCell().to(WHERE)) if GPU else LIFBoxCell()
 
     def run(x: Tensor) -> Tensor:
         state, spikes = None, []
@@ -272,11 +292,71 @@ def _norse(width: int) -> Callable[[Tensor], Tensor]:
     return run
 
 
-LIBRARIES: dict[str, Callable[[int], Callable[[Tensor], Tensor]]] = {
-    "Izhi LIF": _ours(LIF), "Izhi Izhikevich": _ours(Izhikevich), "snnTorch": _snntorch,
-    "SpikingJelly, CuPy": _spikingjelly("cupy"), "SpikingJelly, Triton": _spikingjelly("triton"),
-    "Norse, compiled": _norse,
-}  # fmt: skip
+def _sinabs(layers: str) -> Callable[[int], Callable[[Tensor], Tensor]]:
+    def make(width: int) -> Callable[[Tensor], Tensor]:
+        layer = import_module(layers).LIF(tau_mem=20.0, norm_input=False).to(WHERE)
+
+        def run(x: Tensor) -> Tensor:
+            layer.reset_states()
+            spikes: Tensor = layer(x.transpose(0, 1))  # (B, T, N)
+            return spikes
+
+        return run
+
+    return make
+
+
+def _rockpool(width: int) -> Callable[[Tensor], Tensor]:
+    # Rockpool tries to import samna, and that package, if from PyPI, runs pip to replace itself.
+    sys.modules.setdefault("samna", None)  # type: ignore[arg-type]
+    from rockpool.nn.modules import LIFTorch
+    from rockpool.parameters import Constant
+
+    constants = {"alpha": 0.9, "beta": 0.5, "bias": 0.0, "threshold": 1.0}
+    layer = LIFTorch(width, leak_mode="decays", **{name: Constant(x) for name, x in constants.items()}).to(WHERE)
+
+    def run(x: Tensor) -> Tensor:
+        layer.reset_state()
+        spikes: Tensor = layer(x.transpose(0, 1))[0]
+        return spikes
+
+    return run
+
+
+def _spyx(x: Tensor) -> Pass:
+    """By ``lax.scan`` in one ``jax.jit``."""
+    import jax
+    import jax.numpy as jnp
+    import spyx
+    from flax import nnx
+
+    if GPU and jax.default_backend() != "gpu":
+        raise RuntimeError("JAX sees no GPU, expected jax[cuda12]")
+    layer = spyx.nn.LIF((x.shape[2],), beta=0.9, rngs=nnx.Rngs(0))
+    graph, parameters = nnx.split(layer)
+    values = jnp.asarray(x.detach().float().cpu().numpy())
+    values = values.astype(jnp.float16 if x.dtype == torch.float16 else jnp.float32)
+
+    def total(values: Any) -> Any:
+        spikes, _ = spyx.nn.run(nnx.merge(graph, parameters), values)
+        return spikes.astype(jnp.float32).sum()
+
+    gradient = jax.jit(jax.grad(total))
+    return lambda: jax.block_until_ready(gradient(values))
+
+
+#: What makes a pass of currents (T, B, N).
+LIBRARIES: dict[str, Callable[[Tensor], Pass]] = {
+    "Izhi LIF": _pass_of_torch(_ours(LIF)),
+    "Izhi Izhikevich": _pass_of_torch(_ours(Izhikevich)),
+    "snnTorch": _pass_of_torch(_snntorch),
+    "SpikingJelly": _pass_of_torch(_spikingjelly),
+    "Norse, compiled": _pass_of_torch(_norse),
+    "sinabs": _pass_of_torch(_sinabs("sinabs.layers")),
+    "sinabs, EXODUS": _pass_of_torch(_sinabs("sinabs.exodus.layers")),
+    "Rockpool": _pass_of_torch(_rockpool),
+    "spyx": _spyx,
+}
 
 
 def timed(sizes: tuple[tuple[int, int, int], ...], turns: int) -> tuple[list[Time], dict[str, str]]:
@@ -289,7 +369,7 @@ def timed(sizes: tuple[tuple[int, int, int], ...], turns: int) -> tuple[list[Tim
             if name in missing:
                 continue
             try:
-                median = _milliseconds(make(width), x, turns)
+                median = _milliseconds(make(x), turns)
             except Exception as error:  # of another library, whatever it is
                 missing[name] = f"{type(error).__name__}: {error}".splitlines()[0][:120]
                 continue
@@ -297,17 +377,12 @@ def timed(sizes: tuple[tuple[int, int, int], ...], turns: int) -> tuple[list[Tim
     return times, missing
 
 
-def _milliseconds(run: Callable[[Tensor], Tensor], x: Tensor, turns: int) -> float:
+def _milliseconds(step: Pass, turns: int) -> float:
     """The median of a forward and backward pass."""
     found = []
     for turn in range(turns + 3):
-        x.grad = None
-        if GPU:
-            torch.cuda.synchronize()
         began = time.perf_counter()
-        run(x).float().sum().backward()  # type: ignore[no-untyped-call]
-        if GPU:
-            torch.cuda.synchronize()
+        step()
         if turn >= 3 or turns == 1:
             found.append((time.perf_counter() - began) * 1e3)
     return statistics.median(found)
