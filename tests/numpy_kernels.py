@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from izhi.kernels import cpu, fused
+from izhi.kernels import cpu, device
 from izhi.kernels.cpu.lane import lane_functions
 from izhi.kernels.ops import OpSet
 from izhi.kernels.plan import Call, Gradients, Plan
@@ -123,7 +123,7 @@ DEVICE = SimpleNamespace(
 
 def use(patch: pytest.MonkeyPatch) -> None:
     """Let neurons that ask for the kernels of a CPU take these."""
-    patch.setattr(fused, "cpu", DEVICE)
+    patch.setattr(device, "cpu", DEVICE)
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from izhi.errors import SettingError, SlowKernelWarning, unknown
 from izhi.kernels import fused, operators, reference, routes
-from izhi.kernels.fused import Device, kernels_on
+from izhi.kernels.device import Device, kernels_on
 from izhi.kernels.ops import has_formula
 from izhi.kernels.packed import PackedSpikes
 from izhi.kernels.products import AnyInput, WeightedSpikes

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from izhi.kernels import fused
+from izhi.kernels.arguments import nothing, planned
+from izhi.kernels.device import kernels_on
+from izhi.kernels.fused import of_coefficients
 from izhi.kernels.ops import Surrogate
 from izhi.kernels.plan import KEEP_EVERY, Call, Grid, Learned, Plan, step_form
 from izhi.kernels.routes import FORMATS, has_triton
@@ -80,7 +82,7 @@ def _planned(
 ) -> _Planned:  # fmt: skip
     """The call of an operator, on tensors with numbers."""
     s, where = settings_of(key), current.device
-    device = fused.kernels_on(where.type)
+    device = kernels_on(where.type)
     form = step_form(s.equation, conductance is not None, filtered, bias is not None, s.formats is not None)
     constants = s.of_kernels
     if filtered:
@@ -89,8 +91,8 @@ def _planned(
             constants = constants._replace(decay=float(decay))
     surrogate = type(cast(Surrogate, s.surrogate))
     shared = coefficients.shape[1] == 1
-    plan, numbers = fused.planned(form, surrogate, constants, current.dtype, shared, cast(Learned, learn))
-    nothing, no_bias = fused.nothing(where)
+    plan, numbers = planned(form, surrogate, constants, current.dtype, shared, cast(Learned, learn))
+    no_conductance, no_bias = nothing(where)
     call = Call(
         current.contiguous(), current.new_empty(len(current), 0) if conductance is None else conductance.contiguous(),
         no_bias if bias is None else bias.contiguous(), coefficients.contiguous(), numbers, decay,
@@ -141,7 +143,7 @@ def neurons_backward(
     grad_spikes = grad_spikes.to(current.dtype).contiguous()
     g = device.backward(plan, call, kept, KEEP_EVERY, grad_spikes, grad_last.contiguous())
     of_bias = grad_last.new_zeros(0) if bias is None else g.bias.view(-1, len(bias)).sum(0)
-    of_p, of_decay = fused.of_coefficients(plan, call, g, True)
+    of_p, of_decay = of_coefficients(plan, call, g, True)
     every = torch.zeros_like(coefficients)
     if of_p is not None:
         every[-len(of_p) :] = of_p
