@@ -212,7 +212,7 @@ def test_long_sequences_have_the_numbers_of_a_loop():
 def test_own_loop():
     said = run("own_loop", "--steps", 3, "--rounds", 1, "--repeats", 2)
     rows = re.findall(r"^\| (\w+) \| [\d.]+ \| [\d.]+ \| ([\d,]+) \| [\d,]+ \|$", said, re.M)
-    assert [way for way, _ in rows] == ["plain", "kept", "fresh", "trainer"]
+    assert [way for way, _ in rows] == ["plain", "kept", "fresh", "trainer", "dropout"]
 
 
 @pytest.mark.long
