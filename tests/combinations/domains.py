@@ -17,6 +17,7 @@ TEXTS: dict[str, tuple[Any, ...]] = {
     "exclude_classes": (("1",),),
     "neuron": ("lif", "biological", "RS", "qif", "adlif", "resonator", *list(PRESETS)[:1]),
     "order": tuple(ORDERS),
+    "permutation": (0, 7),
     "frequency": ((0.1, 0.1), (0.01, 2.0)),
     "decay": ((0.001, 0.02),),
     "time_constants": ((2.0, 1000.0),),
