@@ -34,6 +34,7 @@ from torch import Tensor, nn
 
 from izhi import LIF, Izhikevich, preset
 from izhi.connections import ConductanceSynapse, ExponentialSynapse, Linear
+from izhi.experiments.benchmark.peers import without_samna
 from izhi.kernels import PackedSpikes, cuda
 from izhi.kernels.cpu import rate as rate_on_cpu
 from izhi.network import Layer, Network
@@ -307,8 +308,7 @@ def _sinabs(layers: str) -> Callable[[int], Callable[[Tensor], Tensor]]:
 
 
 def _rockpool(width: int) -> Callable[[Tensor], Tensor]:
-    # Rockpool tries to import samna, and that package, if from PyPI, runs pip to replace itself.
-    sys.modules.setdefault("samna", None)  # type: ignore[arg-type]
+    without_samna()
     from rockpool.nn.modules import LIFTorch
     from rockpool.parameters import Constant
 

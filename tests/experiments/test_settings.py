@@ -76,6 +76,8 @@ def test_one_order_of_pixels_is_a_seed_or_a_file(tmp_path, monkeypatch):
         (-1, "permutation is -1, expected a seed from 0 to 4294967295, or a file .npz"),
         (True, "permutation is True, expected a seed"),
         ("9" * 5000, "permutation is '9999.*, expected a seed"),
+        (10**400, "permutation is 1000.*, expected a seed"),
+        ("0" * 20 + "9" * 30, "permutation is '0000.*, expected a seed"),
         ("none.npz", "cannot read none.npz: No such file"),
         ("x.npz", r"x.npz holds x, expected permutation, whole numbers \(H·W\)"),
         ("real.npz", "real.npz holds permutation, expected permutation, whole numbers"),

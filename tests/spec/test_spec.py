@@ -112,6 +112,7 @@ def test_tables_hold_an_encoder_whole(spec, grid):
     ("make", "message"),
     [
         (lambda: encoder_of_table({"kind": "Morse"}), "unknown encoder 'Morse'"),
+        (lambda: RowEncoderSpec(3, (10**9, 10**9), permutation=(0,)), "has 1 places, expected 0 to 999999999999999999"),
         (lambda: RowEncoderSpec(3, (3, 2), permutation=(5, 0, 4, 1, 3, 3)), "has 6 places, expected 0 to 5, each once"),
         (lambda: encoder_of_table({"kind": "RowEncoder"}), "the encoder is .'kind': 'RowEncoder'. "),
         (lambda: encoder_of_table({"kind": "RowEncoder", "steps": "9"}), "steps is '9', expected a whole number"),

@@ -174,7 +174,7 @@ def owned(x: Tensor) -> Tensor:
 class _Dense(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: LazyTensor) -> Tensor:
-        return x.dense().view_as(x) if x.source._numbers is None else x.dense().clone()
+        return owned(x)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Tensor:

@@ -116,9 +116,10 @@ class RowEncoderSpec(EncoderSpec):
     kind: ClassVar[str] = "RowEncoder"
 
     def __post_init__(self) -> None:
-        pixels = math.prod(self.shape)
-        if isinstance(self.permutation, tuple) and sorted(self.permutation) != list(range(pixels)):
-            raise SettingError(f"permutation has {len(self.permutation)} places, expected 0 to {pixels - 1}, each once")
+        pixels, order = math.prod(self.shape), self.permutation
+        # Their number first: a file may claim any shape.
+        if isinstance(order, tuple) and (len(order) != pixels or sorted(order) != list(range(pixels))):
+            raise SettingError(f"permutation has {len(order)} places, expected 0 to {pixels - 1}, each once")
 
     @property
     def grid(self) -> Shape:

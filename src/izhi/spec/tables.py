@@ -58,8 +58,9 @@ def _typed(name: str, value: object, hint: object) -> object:
     """A value as the annotation of its field has it."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):  # with None, or one value or many
-        of_many = [x for x in inner if get_origin(x) is tuple] if isinstance(value, (list, tuple)) else []
-        return None if value is None else _typed(name, value, [*of_many, inner[0]][0])
+        of_many = [x for x in inner if get_origin(x) is tuple]
+        kind = of_many[0] if of_many and isinstance(value, (list, tuple)) else inner[0]
+        return None if value is None else _typed(name, value, kind)
     if origin is Literal:
         if value not in inner:
             raise unknown(name, value, inner)

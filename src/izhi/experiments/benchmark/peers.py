@@ -258,6 +258,11 @@ def sinabs_lif(work: Work) -> Steps:
     return torch_steps(count, network.parameters(), without_gradients=torch.no_grad)
 
 
+def without_samna() -> None:
+    """Keep Rockpool from importing samna: that package, if from PyPI, runs pip to replace itself."""
+    sys.modules.setdefault("samna", None)  # type: ignore[arg-type]
+
+
 def rockpool_lif(work: Work) -> Steps:
     """LinearTorch and LIFTorch, which take whole sequences (B, T, N), with decays as constants.
 
@@ -265,8 +270,7 @@ def rockpool_lif(work: Work) -> Steps:
     each step. Its LIF has a synaptic current besides the membrane, and computes noise and
     recurrence even when they are zero, as here.
     """
-    # Rockpool tries to import samna, and that package, if from PyPI, runs pip to replace itself.
-    sys.modules.setdefault("samna", None)  # type: ignore[arg-type]
+    without_samna()
     from rockpool.nn.combinators import Sequential
     from rockpool.nn.modules import LIFTorch, LinearTorch
     from rockpool.parameters import Constant

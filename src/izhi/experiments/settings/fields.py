@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from enum import Flag, auto
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PlainValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
 
 
@@ -90,12 +101,15 @@ def _shares(value: object) -> object:
     return {name.strip(): share.strip() for name, _, share in pairs}
 
 
+_SEED = TypeAdapter(Annotated[int, Field(ge=0, lt=2**32)])
+
+
 def _seed_or_file(value: object) -> int | str:
     if isinstance(value, str) and value.endswith(".npz"):
         return value
-    text = value if isinstance(value, str) else str(value) if type(value) is int else ""
-    if text.isdecimal() and int(text[:20]) < 2**32:
-        return int(text)
+    with suppress(ValidationError, OverflowError):
+        if not isinstance(value, bool):
+            return _SEED.validate_python(value)
     raise ValueError(f"expected a seed from 0 to {2**32 - 1}, or a file .npz")
 
 
