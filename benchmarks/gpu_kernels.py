@@ -300,6 +300,7 @@ def _few() -> Iterator[Case]:
     """One of each kernel of a layer."""
     yield from _one()
     yield _run, (SUBTRACTING, "all", SHAPE[-1], SHAPE, torch.bfloat16, ALL)
+    yield _run, (NORMALIZED, "none", None, SHAPE, torch.bfloat16, Beside(feedback=True))
     yield _layer, (NORMALIZED,)
 
 

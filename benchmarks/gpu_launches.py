@@ -43,6 +43,7 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "Izhikevich, gain learned": lambda: _network(lambda: Izhikevich(learn=("gain",))),
     "Izhikevich, three coefficients learned": lambda: _network(lambda: Izhikevich(learn=("a2", "b1", "gain"))),
     "Izhikevich, synapses with τ learned": lambda: _network(Izhikevich, lambda: ExponentialSynapse(learn_tau=True)),
+    "Izhikevich, recurrent": lambda: _network(Izhikevich, recurrent=True),
 }
 #: Operations that launch nothing.
 _FREE = {
@@ -51,8 +52,14 @@ _FREE = {
 }  # fmt: skip
 
 
-def _network(neuron: Callable[[], Any], synapse: Callable[[], ExponentialSynapse] | None = None) -> Network:
-    return Network([Layer(Linear(a, b, synapse=synapse and synapse()), neuron()) for a, b in itertools.pairwise(SIZES)])
+def _network(
+    neuron: Callable[[], Any], synapse: Callable[[], ExponentialSynapse] | None = None, recurrent: bool = False
+) -> Network:  # fmt: skip
+    """All layers but the last may be recurrent."""
+    return Network([
+        Layer(Linear(a, b, synapse=synapse and synapse(), recurrent=recurrent and b != SIZES[-1]), neuron())
+        for a, b in itertools.pairwise(SIZES)
+    ])  # fmt: skip
 
 
 class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -154,12 +161,13 @@ def times(run_of_triton: Callable[..., Any]) -> str:
         calls.setdefault(name, (function, grid, arguments, named))
         ours(function, grid, *arguments, **named)
 
-    modules = [sys.modules[f"izhi.kernels.cuda.{name}"] for name in ("events", "recurrence", "weighted")]
+    modules = [sys.modules[f"izhi.kernels.cuda.{name}"] for name in ("events", "recurrence", "samples", "weighted")]
     for module in modules:
         mock.patch.object(module, "launch", note).start()
     words = torch.zeros(B, -(-T // 32), SIZES[0], dtype=torch.int32)
     with gpu_kernels.played_gpu(), waiting():
-        step(NETWORKS["Izhikevich"](), PackedSpikes(words, T, torch.bfloat16, checked=True))
+        for network in ("Izhikevich", "Izhikevich, recurrent"):
+            step(NETWORKS[network](), PackedSpikes(words, T, torch.bfloat16, checked=True))
 
     def compile(self: Any, key: str, signature: Any, device: int, *_: Any) -> gpu_kernels.NoKernel:
         self.cache_key  # noqa: B018  (finds the names that the kernel uses, which every launch then checks)

@@ -141,8 +141,10 @@ The page is written by
 Triton compiled every launch of some calls ahead of time, for NVIDIA's compute capability 7.5, 8.0
 and 9.0 and for AMD's gfx942. No kernel divides approximately, contracts a product and a sum of the
 recurrence, or adds atomically. Products of bits use matrix instructions where the target has them
-for bfloat16; 7.5 has none, and its layer kernel needs all registers. A spill is a store to local
-memory, on AMD a register. Tests compile the same (`tests/kernels/test_cuda_assembly.py`).
+for bfloat16; 7.5 has none, and its layer kernel needs all registers. Products of recurrent neurons
+(`samples`) are in the format of their currents, in float32 by contractions where the target has no
+unit for it. A spill is a store to local memory, on AMD a register. Tests compile the same
+(`tests/kernels/test_cuda_assembly.py`).
 
 {variants}
 
@@ -151,7 +153,8 @@ memory, on AMD a register. Tests compile the same (`tests/kernels/test_cuda_asse
 Forward and backward pass of 784-512-10 in bfloat16 from bits, T = 100, batch 16
 (`python benchmarks/gpu_launches.py`). Operations of torch include the check of the states and sums
 over the batch. Before, a step of Izhikevich neurons with a learned gain had 9 launches of Triton
-and waited for the GPU 30 times: 26 copies from the CPU, 4 reads.
+and waited for the GPU 30 times: 26 copies from the CPU, 4 reads. Recurrent neurons had a launch and a
+product for each time step and pass, 400 in this table's network, and have two launches for all.
 
 {launches}
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,8 @@ import torch
 from izhi.kernels import cpu, device
 from izhi.kernels.cpu.lane import lane_functions
 from izhi.kernels.ops import OpSet
-from izhi.kernels.plan import Call, Gradients, Plan
+from izhi.kernels.packed import PackedSpikes
+from izhi.kernels.plan import Call, Gradients, Plan, SampleCall, SampleGradients, SampleKernels
 
 OPS = OpSet(
     inlined=lambda function: function,
@@ -115,9 +117,56 @@ def backward(
     )  # fmt: skip
 
 
+def forward_of_samples(
+    plan: Plan, call: SampleCall, state: torch.Tensor, batch: int, keep: bool
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """As that of ``izhi.kernels.cpu.samples``; every state is kept."""
+    currents = (call.current if call.weight is None else call.current @ call.weight.t()).flatten(1).clone()
+    fired, kept = torch.empty_like(currents), []
+    for t in range(len(currents)):
+        if t == 0 and call.of_first is not None:
+            currents[0] += call.of_first
+        if t and call.feedback is not None:
+            currents[t] += (fired[t - 1].view(batch, -1) @ call.feedback.t()).view(-1)
+        kept.append(state)
+        spikes, _, state = forward(plan, _of_steps(call, currents, slice(t, t + 1)), state, 0)
+        fired[t] = spikes[0]
+    words = PackedSpikes.pack(fired.view(len(fired), batch, -1)).words
+    return words, currents, torch.stack(kept), state
+
+
+def backward_of_samples(
+    plan: Plan, call: SampleCall, words: torch.Tensor, currents: torch.Tensor, kept: torch.Tensor,
+    grad_spikes: torch.Tensor, grad_last: torch.Tensor,
+) -> SampleGradients:  # fmt: skip
+    """As that of ``izhi.kernels.cpu.samples``: what spikes receive from the next step, then all else at once."""
+    steps, batch, arriving = len(currents), len(words), grad_spikes.flatten(1).clone()
+    fired = PackedSpikes(words, steps, currents.dtype).dense()
+    after = grad_last
+    for t in reversed(range(steps)):
+        one, state = _of_steps(call, currents, slice(t, t + 1)), kept[t : t + 1]
+        g = backward(replace(plan, learn="none"), one, state, 1, arriving[t : t + 1], after)
+        after = g.state
+        if t and call.feedback is not None:
+            arriving[t - 1] += (g.current.view(batch, -1) @ call.feedback).view(-1)
+    g = backward(plan, _of_steps(call, currents, slice(None)), kept, 1, arriving, grad_last)
+    across = g.current.view(steps, batch, -1).float()
+    of_feedback = None if call.feedback is None else torch.einsum("tbo,tbi->oi", across[1:], fired[:-1].float())
+    of_weight = None if call.weight is None else torch.einsum("tbo,tbi->oi", across, call.current)
+    return SampleGradients(
+        g.current, of_weight, g.conductance, g.state, g.bias, g.coefficients, of_feedback, g.current[0].float()
+    )  # fmt: skip
+
+
+def _of_steps(call: SampleCall, currents: torch.Tensor, steps: slice) -> Call:
+    """Some steps of a call, under the currents that arrived in all."""
+    of_neurons = call.bias, call.coefficients, call.constants, call.decay
+    return Call(currents[steps], call.conductance[steps], *of_neurons)
+
+
 DEVICE = SimpleNamespace(
-    COMPILER="NumPy", TAKES_FACTORS=False, LOADS_DECAY=False, LAYER=cpu.LAYER, SAMPLES=None, forward=forward,
-    backward=backward, rate=cpu.rate,
+    COMPILER="NumPy", TAKES_FACTORS=False, LOADS_DECAY=False, LAYER=cpu.LAYER,
+    SAMPLES=SampleKernels(forward_of_samples, backward_of_samples), forward=forward, backward=backward, rate=cpu.rate,
 )  # fmt: skip
 
 

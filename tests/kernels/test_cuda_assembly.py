@@ -18,14 +18,14 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from izhi import LIF, Izhikevich, preset
-from izhi.kernels.plan import KEEP_EVERY, Call, Constants, LayerCall, Plan, step_form
+from izhi.kernels.plan import KEEP_EVERY, Call, Constants, LayerCall, Plan, SampleCall, step_form
 from tiers import long_but
 
 if not importlib.util.find_spec("triton"):
     pytest.skip("Triton is not installed", allow_module_level=True)
 
 from izhi.kernels import cuda
-from izhi.kernels.cuda import events, weighted
+from izhi.kernels.cuda import events, samples, weighted
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu_kernels.py"
 TARGETS = ("sm_75", "sm_80", "sm_90", "gfx942")
@@ -54,6 +54,8 @@ def check(row: dict[str, Any]) -> None:
     assert not row["atomics"]
     if row["kernel"].startswith("recurrence") or (row["kernel"] == "weighted.forward" and has_units):
         assert not row["contractions"]
+    if row["kernel"].startswith("samples"):  # without tensor cores, products are contractions, which adds exactly
+        assert row["contractions"] in (0, samples.ROWS * samples.BLOCK**2 // (32 * row["warps"]))
     if has_units and row["kernel"] in ("events.product", "events.gradient", "weighted.forward"):
         assert row["matrix products"]
     if has_units:
@@ -62,7 +64,7 @@ def check(row: dict[str, Any]) -> None:
 
 
 #: Rows at least of many launches. Of one target some are in make test-all; all of each take minutes.
-ROWS = {"some": 50, "chosen": 200, "every": 800}
+LEAST = {"some": 50, "chosen": 200, "every": 800}
 MANY = [
     ("some", "sm_90"),
     *(pytest.param(cases, x, marks=pytest.mark.long) for cases in ("chosen", "every") for x in TARGETS),
@@ -81,7 +83,9 @@ def test_neurons_compile(tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", long_but(["sm_75", "gfx942"], TARGETS))
 def test_each_kernel_of_a_layer_compiles(target: str, tmp_path: Path) -> None:
     rows = compiled(target, "few", tmp_path)
-    kernels = {"recurrence.forward", "recurrence.backward", "weighted.forward"}
+    kernels = {
+        *(f"{of}.{way}" for of in ("recurrence", "samples") for way in ("forward", "backward")), "weighted.forward",
+    }  # fmt: skip
     assert {row["kernel"] for row in rows} == kernels | {"events.list", "events.gradient", "events.expand"}
     for row in rows:
         check(row)
@@ -91,7 +95,7 @@ def test_each_kernel_of_a_layer_compiles(target: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("cases", "target"), MANY)
 def test_every_launch_compiles(cases: str, target: str, tmp_path: Path) -> None:
     rows = compiled(target, cases, tmp_path)
-    assert len(rows) >= ROWS[cases]
+    assert len(rows) >= LEAST[cases]
     odd = []
     for row in rows:
         try:
@@ -105,7 +109,7 @@ def test_every_launch_compiles(cases: str, target: str, tmp_path: Path) -> None:
 def launches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """The arguments of each launch, which launches nothing."""
     arguments: list[tuple[Any, ...]] = []
-    for module in ("events", "rate", "recurrence", "weighted"):
+    for module in ("events", "rate", "recurrence", "samples", "weighted"):
         monkeypatch.setattr(
             sys.modules[f"izhi.kernels.cuda.{module}"],
             "launch",
@@ -194,4 +198,35 @@ def test_shapes_formats_and_devices_of_bits(kind: str, launches: list[tuple[Any,
         assert g.current is not None
         assert (g.weight.shape, g.state.shape, g.current.shape) == ((N, I), (plan.states, B * N), (T, B, N))
     assert len(launches) == 8
+    check_tensors(launches, META)
+
+
+@pytest.mark.parametrize("kind", NEURONS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("full", [False, True])
+def test_shapes_formats_and_devices_of_recurrence(
+    kind: str, dtype: torch.dtype, full: bool, launches: list[tuple[Any, ...]]
+) -> None:
+    plan = plan_of(kind, dtype, full)
+    constants = torch.zeros(len(Constants._fields))
+    with META:
+        current, y = torch.empty(T, B * N, dtype=dtype), torch.empty(T, B * N if full else 0, dtype=dtype)
+        p, feedback = torch.empty(plan.rows, N if full else 1), torch.empty(N, N, dtype=dtype)
+        of_first, bias = torch.empty(B * N) if full else None, torch.empty(N if full else 0)
+        call = SampleCall(current, None, y, bias, p, constants, torch.empty(()), feedback, of_first)
+        words, currents, kept, last = samples.forward(plan, call, torch.empty(plan.states, B * N), B, keep=True)
+        assert (words.shape, words.dtype) == ((B, 2, N), torch.int32)
+        assert (currents.shape, currents.dtype) == (current.shape, dtype)
+        assert (kept.shape, kept.dtype) == ((2, plan.states, B * N), torch.float32)
+        g = samples.backward(plan, call, words, currents, kept, torch.empty(T, B, N, dtype=dtype), last)
+        assert g.current is not None
+        assert g.feedback is not None
+        assert (g.current.shape, g.current.dtype) == (current.shape, dtype)
+        assert g.feedback.shape == (N, N)
+        assert (g.of_first.shape, g.of_first.dtype) == ((B * N,), torch.float32)
+        assert g.state.shape == last.shape == (plan.states, B * N)
+        assert (g.bias is None, g.coefficients is None) == (not full, not full)
+        of_inference = samples.forward(plan, call, last, B, keep=False)
+        assert of_inference[1].numel() == of_inference[2].numel() == 0
+    assert len(launches) == 5  # of which the gradients of all else, and spikes from bits, are one each
     check_tensors(launches, META)

@@ -275,26 +275,28 @@ def test_recurrent_layers_learn(kernel, steps):
         assert assert_same(lambda kernel, o=options: LIF(**o, kernel=kernel), drive, kernel, 1e-4).any()
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 @quick
 @given(
     batch=st.sampled_from([1, 2, 15, 16, 17, 40]), neurons=st.sampled_from([1, 16, 17, 32, 33, 70]),
     steps=st.integers(1, 12), seed=st.integers(0, 2**31),
 )  # fmt: skip
-def test_recurrent_layers_of_any_size(batch, neurons, steps, seed):
+def test_recurrent_layers_of_any_size(kernel, batch, neurons, steps, seed):
     """Weights are whole parts of 64, so that no order of a sum rounds, and no spike depends on one."""
     torch.manual_seed(seed)
     feedback = torch.randint(-32, 33, (neurons, neurons)) / 64
     drive = SynapticInput(torch.randint(0, 40, (steps, batch, neurons)) / 64, feedback=feedback)
-    assert_same(lambda kernel: Izhikevich(kernel=kernel), drive, "cpu", 1e-4)
+    assert_same(lambda kernel: Izhikevich(kernel=kernel), drive, kernel, 1e-4)
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("neurons", [6, 40])
-def test_gradients_of_a_recurrent_call_that_is_split_in_time(neurons):
+def test_gradients_of_a_recurrent_call_that_is_split_in_time(kernel, neurons):
     """State and spikes of the first part carry what the second one asks for."""
     torch.manual_seed(0)
-    layer = Layer(Linear(8, neurons, recurrent=True), Izhikevich(gain=3.0, kernel="cpu"))
-    spikes = (torch.rand(20, 18, 8) < 0.4).float()
-    weight, found = torch.linspace(-1, 1, 20).view(-1, 1, 1), []
+    layer = Layer(Linear(8, neurons, recurrent=True), Izhikevich(gain=3.0, kernel=kernel)).to(DEVICE[kernel])
+    spikes = (torch.rand(20, 18, 8) < 0.4).float().to(DEVICE[kernel])
+    weight, found = torch.linspace(-1, 1, 20, device=DEVICE[kernel]).view(-1, 1, 1), []
     for cut in (20, 9):
         layer.zero_grad()
         out, state = layer(spikes[:cut])

@@ -22,6 +22,8 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
     "network": lambda: Network([Layer(Linear(N, 16), Izhikevich()), Layer(Linear(16, 4), LIF())]),
     "τ": lambda: Layer(Linear(N, 16, synapse=ExponentialSynapse(learn_tau=True)), LIF()),
     "conductance": lambda: Layer(Linear(N, 16, synapse=ConductanceSynapse()), Izhikevich("RS")),
+    "recurrent": lambda: Layer(Linear(N, 16, recurrent=True), Izhikevich(learn=("b1",), gain=3.0)),
+    "recurrent synapses": lambda: Layer(Linear(N, 16, recurrent=True, synapse=ConductanceSynapse()), Izhikevich("RS")),
 }
 
 
@@ -63,8 +65,27 @@ def test_a_graph_takes_other_batches_and_steps() -> None:
             assert torch.equal(one, other)
 
 
+@pytest.mark.slow
+def test_recurrence_that_goes_on_is_one_graph() -> None:
+    """Spikes before the first step are an input with a gradient of its own."""
+    torch.manual_seed(0)
+    layer = Layer(Linear(N, 16, recurrent=True), Izhikevich(gain=3.0))
+
+    def in_two_parts(x: Tensor) -> tuple[Tensor, object]:
+        first, state = layer(x[:13])
+        return torch.cat([first, layer(x[13:], state)[0]]), None
+
+    x = (torch.rand(T, B, N) < 0.5).float()
+    compiled = torch.compile(in_two_parts, backend="aot_eager", fullgraph=True)
+    expected = trained(in_two_parts, layer, x)
+    assert expected[0][13:].any()
+    for one, other in zip(expected, trained(compiled, layer, x), strict=True):
+        torch.testing.assert_close(one, other)
+
+
 @pytest.mark.parametrize("full", [False, True])
-def test_what_the_compiler_knows_of_an_operator_is_true(full: bool) -> None:
+@pytest.mark.parametrize("recurrent", slow_but([False], [False, True]))
+def test_what_the_compiler_knows_of_an_operator_is_true(full: bool, recurrent: bool) -> None:
     """Shapes, formats, and that gradients are registered."""
     s = LIF().settings
     assert s.key is not None
@@ -75,7 +96,8 @@ def test_what_the_compiler_knows_of_an_operator_is_true(full: bool) -> None:
     decay = torch.tensor(0.8, requires_grad=full)
     arguments = (
         leaf(T, B * N), leaf(T, B * N) if full else None, leaf(N) if full else None, leaf(2, N if full else 1), decay,
-        leaf(3 if full else 1, B * N), s.key, "all", 0.5, full, [], True,
+        leaf(3 if full else 1, B * N), leaf(N, N) if recurrent else None, leaf(B, N) if recurrent and full else None,
+        s.key, "all", 0.5, full, [], True,
     )  # fmt: skip
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
     torch.library.opcheck(operators.neurons, arguments, test_utils=checks)

@@ -124,13 +124,3 @@ def flat(drive: SynapticInput, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
             f"conductance has shape {tuple(g.shape)}, expected {tuple(drive.current.shape)}, the current's"
         )
     return current, materialize(g).to(dtype).reshape(steps, -1)
-
-
-def recurrent_of(drive: SynapticInput, memory: Memory, current: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """Feedback, and the spikes (lanes,) of the step before, in the format of the current."""
-    feedback, spikes = drive.feedback, memory.spikes
-    if feedback is None:
-        return None, spikes
-    if spikes is None:
-        return feedback.to(current.dtype), current.new_zeros(current.shape[1])
-    return feedback.to(current.dtype), spikes.to(current.dtype).reshape(-1)

@@ -22,8 +22,8 @@ class Device(Protocol):
     """Whether kernels load the decay of a synapse from the memory of the device; else it is one of the constants."""
     LAYER: LayerKernels
     """Kernels that take the product in front of the neurons too."""
-    SAMPLES: SampleKernels | None
-    """Kernels of whole samples, if there are any: of recurrent neurons, and of those with few inputs."""
+    SAMPLES: SampleKernels
+    """Kernels of whole samples: of recurrent neurons and, on a CPU, of those with few inputs."""
 
     def forward(
         self, plan: Plan, call: Call, state: Tensor, keep_every: int,

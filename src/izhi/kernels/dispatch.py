@@ -108,7 +108,7 @@ def run(
         drive = drive.multiplied(counted)
     if device is None:
         return reference.over_time(drive, memory, state, p, s)
-    if choice.kernel == "samples" and device.SAMPLES is not None:
+    if choice.kernel == "samples":
         return fused.run_samples(device, s, p, drive, memory, state, choice)
     return fused.run(device, s, p, drive, memory, state, choice)
 
@@ -117,7 +117,7 @@ def _few_inputs(
     drive: WeightedSpikes, of_state: tuple[torch.dtype, ...], s: StepSettings, kernel: str
 ) -> NeuronChoice | None:
     """The kernel of neurons with few inputs, which multiplies these itself; None where that is not the way."""
-    if drive.weight.shape[1] > routes.FEW_INPUTS or kernels_on("cpu").SAMPLES is None:
+    if drive.weight.shape[1] > routes.FEW_INPUTS:
         return None  # before anything else: most layers have more
     product = drive.described()
     neurons = _describe(

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from izhi.kernels.arguments import coefficients_of, flat, no_decay, nothing, planned_call, planned_step, recurrent_of
+from izhi.kernels.arguments import coefficients_of, flat, no_decay, nothing, planned_call, planned_step
 from izhi.kernels.cpu.rows import SMALL_OUTPUT
 from izhi.kernels.device import Device
 from izhi.kernels.events import WORD
-from izhi.kernels.feedback import backward_step_by_step, forward_step_by_step, gradient_of_feedback
 from izhi.kernels.lazy import dense
 from izhi.kernels.low_rank import factors_of
 from izhi.kernels.packed import BinarySpikes, PackedSpikes
@@ -69,14 +68,11 @@ def run(
     plan, fixed, learned = planned_call(device, s, p, drive, choice.dtype, memory, state)
     current, conductance = flat(drive, choice.dtype)
     call = Call(current.detach().contiguous(), conductance.detach().contiguous(), *fixed)
-    feedback, spikes = recurrent_of(drive, memory, current)
-    every = (current, conductance, *learned, feedback, spikes)
-    now = _Now(device, plan, _is_learned_from(*every), memory.spikes is not None)
+    every = (current, conductance, *learned)
+    now = _Now(device, plan, _is_learned_from(*every))
     out, last = _Fused.apply(now, call, shape, *every)  # type: ignore[no-untyped-call]
-    out = out.to(dtype)
     after = tuple(x.view(shape[1:]) for x in last)
-    memory = Memory(after[plan.own :], None if feedback is None else out[-1])
-    return out, memory, after[: plan.own]
+    return out.to(dtype), Memory(after[plan.own :]), after[: plan.own]
 
 
 def run_samples(
@@ -94,14 +90,8 @@ def run_samples(
         driving, conductance = flat(drive, dtype)
         current, weight = driving.detach(), None
     feedback, before = drive.feedback, memory.spikes
-    rounded = None if feedback is None else feedback.detach().to(dtype)
-    of_first = None
-    if rounded is not None and before is not None:
-        of_first = before.detach().float() @ rounded.float().t()
-    call = SampleCall(
-        current.contiguous(), weight, conductance.detach().contiguous(), *fixed,
-        None if rounded is None else rounded.contiguous(), of_first,
-    )  # fmt: skip
+    recurrent = fed_back(feedback, before, dtype)
+    call = SampleCall(current.contiguous(), weight, conductance.detach().contiguous(), *fixed, *recurrent)
     every = (driving, conductance, *learned, feedback, before)
     now = _Now(device, plan, _is_learned_from(*every))
     out, last, of_last = _FusedSamples.apply(now, call, batch, *every)  # type: ignore[no-untyped-call]
@@ -109,6 +99,16 @@ def run_samples(
     out, after = out.to(dtype), tuple(x.view(batch, neurons) for x in last)
     held = None if of_last is None else of_last.to(dtype)
     return out, Memory(after[plan.own :], held), after[: plan.own]
+
+
+def fed_back(
+    feedback: Tensor | None, before: Tensor | None, dtype: torch.dtype
+) -> tuple[Tensor | None, Tensor | None]:  # fmt: skip
+    """Recurrent weights as kernels take them, and what spikes (B, N) before the first step add to it, (lanes,)."""
+    if feedback is None:
+        return None, None
+    feedback = feedback.detach().to(dtype).contiguous()
+    return feedback, None if before is None else (before.detach().float() @ feedback.float().t()).view(-1)
 
 
 def trace(
@@ -153,8 +153,6 @@ class _Now(NamedTuple):
     device: Device
     plan: Plan
     keep: bool
-    is_continued: bool = False
-    """Whether recurrent neurons may have fired before the first step."""
 
 
 class _Fused(torch.autograd.Function):
@@ -164,47 +162,25 @@ class _Fused(torch.autograd.Function):
     def forward(
         ctx: Any, now: _Now, call: Call, shape: torch.Size,
         current: Tensor, conductance: Tensor, bias: Tensor, coefficients: Tensor, decay: Tensor,
-        state: Tensor, feedback: Tensor | None, spikes: Tensor | None,
+        state: Tensor,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        ctx.now, (device, plan, keep, *_) = now, now
-        recurrent: tuple[Tensor, ...] = ()
-        if feedback is None:
-            out, kept, state = device.forward(plan, call, state, KEEP_EVERY if keep else 0)
-        else:
-            assert spikes is not None
-            call, out, kept, state = forward_step_by_step(device, plan, call, state, feedback, spikes, keep)
-            recurrent = (feedback, spikes, out)
-        ctx.save_for_backward(kept, *call, *recurrent)
+        ctx.now, (device, plan, keep) = now, now
+        out, kept, state = device.forward(plan, call, state, KEEP_EVERY if keep else 0)
+        ctx.save_for_backward(kept, *call)
         return out.view(shape), state
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_spikes: Tensor, grad_state: Tensor) -> Any:
-        device, plan, _, is_continued = ctx.now
-        kept, *saved = ctx.saved_tensors
-        call, recurrent = Call(*saved[: len(Call._fields)]), saved[len(Call._fields) :]
+        device, plan, _ = ctx.now
+        kept, *tensors = ctx.saved_tensors
+        call = Call(*tensors)
         if not device.TAKES_FACTORS or factors_of(grad_spikes, plan.dtype, SMALL_OUTPUT) is None:
             grad_spikes = dense(grad_spikes).to(plan.dtype).contiguous().flatten(1)
-        grad_state = grad_state.contiguous()
-        grad_feedback = grad_first = None
-        if recurrent:
-            feedback, first, outputs = recurrent
-            g = backward_step_by_step(device, plan, call, kept, grad_spikes, grad_state, feedback)
-            width = len(feedback)
-            across = g.current.view(len(outputs), -1, width)
-            before, fired = first.view(-1, width), outputs.view_as(across)
-            if ctx.needs_input_grad[-2]:
-                grad_feedback = gradient_of_feedback(across, before if is_continued else None, fired)
-            if ctx.needs_input_grad[-1]:
-                grad_first = (across[0] @ feedback).view_as(first)
-        else:
-            g = device.backward(plan, call, kept, KEEP_EVERY, grad_spikes, grad_state)
+        g = device.backward(plan, call, kept, KEEP_EVERY, grad_spikes, grad_state.contiguous())
         grad_bias = None if g.bias is None else g.bias.view(-1, call.bias.shape[0]).sum(0)
         grad_p, grad_decay = of_coefficients(plan, call, g, ctx.needs_input_grad[7])
-        return (
-            None, None, None, g.current, g.conductance, grad_bias, grad_p, grad_decay,
-            g.state, grad_feedback, grad_first,
-        )  # fmt: skip
+        return None, None, None, g.current, g.conductance, grad_bias, grad_p, grad_decay, g.state
 
 
 class _FusedSamples(torch.autograd.Function):
@@ -219,11 +195,10 @@ class _FusedSamples(torch.autograd.Function):
         ctx: Any, now: _Now, call: SampleCall, batch: int, driving: Tensor, conductance: Tensor, bias: Tensor,
         coefficients: Tensor, decay: Tensor, state: Tensor, feedback: Tensor | None, before: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor | None]:  # fmt: skip
-        device, plan, keep, _ = ctx.now = now
-        assert device.SAMPLES is not None
-        words, kept, last = device.SAMPLES.forward(plan, call, state, batch, keep)
+        device, plan, keep = ctx.now = now
+        words, currents, kept, last = device.SAMPLES.forward(plan, call, state, batch, keep)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(words, kept, last, before, *call)
+        ctx.save_for_backward(words, currents, kept, last, before, *call)
         steps = len(call.current)
         fired = PackedSpikes(words, steps, plan.dtype, checked=True, of_neurons=True)
         of_last = None if feedback is None else ((words[:, -1] >> (steps - 1) % WORD) & 1).to(plan.dtype)
@@ -234,25 +209,21 @@ class _FusedSamples(torch.autograd.Function):
     def backward(
         ctx: Any, grad_spikes: Tensor | None, grad_state: Tensor | None, grad_of_last: Tensor | None
     ) -> Any:  # fmt: skip
-        device, plan, *_ = ctx.now
-        words, kept, last, before, *tensors = ctx.saved_tensors
+        device, plan, _ = ctx.now
+        words, currents, kept, last, before, *tensors = ctx.saved_tensors
         call = SampleCall(*tensors)
         if grad_spikes is None:
             grad_spikes = last.new_zeros(len(call.current), len(words), words.shape[2], dtype=plan.dtype)
         grad_state = torch.zeros_like(last) if grad_state is None else grad_state.contiguous()
         # In bfloat16 torch's product with many outputs has a unit of its own.
         most = None if plan.dtype == torch.float32 else SMALL_OUTPUT
-        if grad_of_last is not None or factors_of(grad_spikes, plan.dtype, most) is None:
+        takes_factors = device.TAKES_FACTORS and grad_of_last is None
+        if not takes_factors or factors_of(grad_spikes, plan.dtype, most) is None:
             grad_spikes = dense(grad_spikes).to(plan.dtype)
         if grad_of_last is not None:
             grad_spikes = torch.cat((grad_spikes[:-1], grad_spikes[-1:] + grad_of_last))
-        g: SampleGradients = device.SAMPLES.backward(plan, call, words, kept, grad_spikes, grad_state)
-        of_feedback, of_before = g.feedback, None
-        if call.feedback is not None and before is not None:
-            of_first = g.of_first.view(len(words), -1)
-            of_before = of_first @ call.feedback.float()
-            if of_feedback is not None:
-                of_feedback = of_feedback + of_first.t() @ before.float()
+        g: SampleGradients = device.SAMPLES.backward(plan, call, words, currents, kept, grad_spikes, grad_state)
+        of_feedback, of_before = of_recurrence(call, g, before)
         grad_bias = None if g.bias is None else g.bias.view(-1, call.bias.shape[0]).sum(0)
         grad_p, grad_decay = of_coefficients(plan, call, g, ctx.needs_input_grad[7])
         driving = g.current if call.weight is None else g.weight
@@ -273,7 +244,7 @@ class _FusedLayer(torch.autograd.Function):
         bias: Tensor, coefficients: Tensor, decay: Tensor, state: Tensor,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         ctx.set_materialize_grads(False)
-        _, plan, keep, *_ = now
+        _, plan, keep = now
         words, currents, kept, last = kernels.forward(plan, call, state, keep, spikes is not None)
         ctx.kernels, ctx.plan, ctx.events, ctx.has_currents = kernels, plan, call.events, True
         ctx.save_for_backward(currents, kept, state, *call[1:])
@@ -365,6 +336,15 @@ def of_coefficients(
     if plan.learn == "gain":
         return found, None
     return found[:-1], found[-1].sum() if learns_decay else None
+
+
+def of_recurrence(call: SampleCall, g: SampleGradients, before: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of the recurrent weights, and of the spikes (B, N) before the first step; None for none."""
+    if call.feedback is None or before is None:
+        return g.feedback, None
+    of_first = g.of_first.view(before.shape)
+    of_feedback = None if g.feedback is None else g.feedback + of_first.t() @ before.float()
+    return of_feedback, of_first @ call.feedback.float()
 
 
 def _is_learned_from(*every: Tensor | None) -> bool:

@@ -181,14 +181,15 @@ class SampleKernels(NamedTuple):
     """Kernels of whole samples, which take few inputs' weights and a layer's recurrent ones themselves.
 
     Attributes:
-        forward: (plan, call, state, B, whether states are kept) → spikes as words (B, ⌈T/32⌉, N), kept states, and the
-            state after the last step.
-        backward: (plan, call, those words and kept states, gradients of spikes (T, B, N) and of the last state) →
-            gradients of everything that went in.
+        forward: (plan, call, state, B, whether states are kept) → spikes as words (B, ⌈T/32⌉, N), currents (T, lanes)
+            with what was fed back, or none where ``backward`` makes them again, kept states, and the state after the
+            last step.
+        backward: (plan, call, those words, currents and kept states, gradients of spikes (T, B, N) and of the last
+            state) → gradients of everything that went in.
     """
 
-    forward: Callable[[Plan, SampleCall, Tensor, int, bool], tuple[Tensor, Tensor, Tensor]]
-    backward: Callable[[Plan, SampleCall, Tensor, Tensor, Tensor, Tensor], SampleGradients]
+    forward: Callable[[Plan, SampleCall, Tensor, int, bool], tuple[Tensor, Tensor, Tensor, Tensor]]
+    backward: Callable[[Plan, SampleCall, Tensor, Tensor, Tensor, Tensor, Tensor], SampleGradients]
 
 
 class LayerKernels(NamedTuple):

@@ -164,8 +164,7 @@ class NeuronChoice(NamedTuple):
 
     Attributes:
         device: whose kernels run, or the reference in torch.
-        kernel: all steps at once; with the product in front; of whole samples, with feedback or few inputs; or one
-            step at a time.
+        kernel: all steps at once; with the product in front; or of whole samples, with feedback or few inputs.
         dtype: of currents and spikes within the kernel.
         reason: why.
         label: what is recorded.
@@ -173,7 +172,7 @@ class NeuronChoice(NamedTuple):
     """
 
     device: Literal["reference", "cpu", "cuda"]
-    kernel: Literal["neurons", "layer", "samples", "steps"]
+    kernel: Literal["neurons", "layer", "samples"]
     dtype: torch.dtype
     reason: str
     label: str = "torch, step by step"
@@ -242,6 +241,14 @@ def _choose_product(c: ProductCall, machine: Machine) -> ProductChoice:
     if visited < DENSE.get(c.dtype, 0.0):
         return ProductChoice("sums", reason, "sums over spikes, as bits along time")
     return ProductChoice("dense", reason)
+
+
+def format_of_recurrence(
+    dtype: torch.dtype, device: str, neurons: int, machine: Machine | None = None
+) -> torch.dtype:  # fmt: skip
+    """What kernels of recurrent neurons compute in: on a CPU bfloat16 where it multiplies that, for whole tiles."""
+    has_unit = (machine or this_machine()).bf16_dot is not None and neurons % matrix_unit.TILE_PAIRS == 0
+    return torch.float32 if device == "cpu" and not has_unit else dtype
 
 
 def convolution_unit(dtype: torch.dtype, machine: Machine | None = None) -> str | None:
@@ -320,14 +327,10 @@ def _choose_neurons(
         return NeuronChoice("reference", "neurons", dtype, reason, is_fallback=not is_silent)
     compiler = _COMPILERS[device]
     if c.feedback != "none":
-        unit = device == "cpu" and machine.bf16_dot is not None and c.features[-1] % matrix_unit.TILE_PAIRS == 0
-        dtype = torch.float32 if device == "cpu" and not unit else dtype
-        if device == "cpu" and c.features[-1] <= MOST_LANES:
-            few = product is not None and product.kernel == "few"
-            label = f"one kernel, {'product, ' if few else ''}recurrence and all ({compiler})"
-            return NeuronChoice(device, "samples", dtype, f"recurrence in {_name(dtype)} has one", label)
-        label = f"a kernel a step, a product between ({compiler})"
-        return NeuronChoice(device, "steps", dtype, f"recurrence in {_name(dtype)} has no kernel", label)
+        dtype = format_of_recurrence(dtype, device, c.features[-1], machine)
+        few = product is not None and product.kernel == "few"
+        label = f"one kernel, {'product, ' if few else ''}recurrence and all ({compiler})"
+        return NeuronChoice(device, "samples", dtype, f"recurrence in {_name(dtype)} has one", label)
     if product is not None and product.kernel == "few":
         label = f"one kernel, product and all ({compiler})"
         return NeuronChoice("cpu", "samples", dtype, product.reason, label)
@@ -353,6 +356,8 @@ def _device_of_neurons(c: NeuronCall, machine: Machine) -> tuple[Device | None, 
         return None, f"it is in {_name(odd)}, {_OTHERS[device or 'cpu']}"
     if c.feedback == "convolution":
         return None, "its recurrence is a convolution"
+    if c.feedback == "matrix" and device == "cpu" and c.features[-1] > MOST_LANES:
+        return None, f"more than {MOST_LANES:,} neurons are recurrent"
     return device, reason
 
 

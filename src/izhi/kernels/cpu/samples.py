@@ -436,8 +436,10 @@ def _or_none(x: Tensor | None) -> Tensor | int:
     return 0 if x is None else x
 
 
-def forward(plan: Plan, call: SampleCall, state: Tensor, batch: int, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Spikes as words (B, ⌈T/32⌉, N), states as ``backward`` takes them, the state after the last step."""
+def forward(
+    plan: Plan, call: SampleCall, state: Tensor, batch: int, keep: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Spikes as words (B, ⌈T/32⌉, N), no currents, every k-th state, the state after the last step."""
     steps, lanes = len(call.current), state.shape[1]
     words, last = arena.empty(batch, -(-steps // WORD), lanes // batch, dtype=torch.int32), arena.empty_like(state)
     kept = arena.empty(-(-steps // KEEP_EVERY) if keep else 0, plan.states, lanes)
@@ -445,11 +447,11 @@ def forward(plan: Plan, call: SampleCall, state: Tensor, batch: int, keep: bool)
     every = _arguments(plan, call, words, kept, KEEP_EVERY if keep else 0, samples)
     kernel = _forward(plan, call.weight is not None, call.feedback is not None)
     launch(kernel, *every, state, last, pieces=-(-batch // samples))
-    return words, kept, last
+    return words, state.new_empty(0), kept, last
 
 
 def backward(
-    plan: Plan, call: SampleCall, words: Tensor, kept: Tensor, grad_spikes: Tensor, grad_last: Tensor
+    plan: Plan, call: SampleCall, words: Tensor, currents: Tensor, kept: Tensor, grad_spikes: Tensor, grad_last: Tensor
 ) -> SampleGradients:
     """Gradients of everything that went in."""
     (batch, _, neurons), steps, lanes = words.shape, len(call.current), grad_last.shape[1]

@@ -3,7 +3,8 @@
 from izhi.kernels.cuda.events import BITS
 from izhi.kernels.cuda.launch import is_interpreted
 from izhi.kernels.cuda.rate import rate
-from izhi.kernels.cuda.recurrence import SAMPLES, backward, forward
+from izhi.kernels.cuda.recurrence import backward, forward
+from izhi.kernels.cuda.samples import SAMPLES
 from izhi.kernels.cuda.weighted import LAYER
 
 COMPILER, TAKES_FACTORS, LOADS_DECAY = "Triton", False, True

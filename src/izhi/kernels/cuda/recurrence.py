@@ -149,10 +149,6 @@ def _launch(kernel: Any, call: Call, lanes: int, tensors: tuple[Any, ...], keep_
     launch(kernel, (triton.cdiv(lanes, BLOCK),), *tensors, *sizes, keep_every, *call.constants.tolist(), block=BLOCK)
 
 
-#: Kernels that take recurrent weights themselves: there are none yet.
-SAMPLES = None
-
-
 def forward(
     plan: Plan, call: Call, state: torch.Tensor, keep_every: int,
     into: tuple[torch.Tensor, torch.Tensor] | None = None,
