@@ -47,6 +47,7 @@ from izhi.kernels import (
     SynapticInput,
     WeightedSpikes,
     cuda,
+    delay,
     dispatch,
     packed,
     products,
@@ -85,6 +86,8 @@ def played_gpu() -> Iterator[None]:
             stack.enter_context(mock.patch.object(module, "bits_on", return_value=cuda.BITS))
         stack.enter_context(mock.patch.object(products, "ProductCall", product))
         stack.enter_context(mock.patch.object(dispatch, "NeuronCall", neurons))
+        stack.enter_context(mock.patch.object(delay, "device_of_kernels", return_value=("cuda", "")))
+        stack.enter_context(mock.patch.object(delay, "_waits", return_value=True))
         for module in (dispatch, routes):
             machine = Machine(None, has_triton=True)
             stack.enter_context(mock.patch.object(module, "this_machine", return_value=machine))
@@ -274,6 +277,14 @@ def _rate(dtype: torch.dtype | None, batch: int, inputs: int, steps: int) -> Non
     cuda.rate(torch.zeros(batch, inputs), steps, 1, dtype)
 
 
+def _delayed(dtype: torch.dtype, steps: int, batch: int, width: int) -> None:
+    """Delayed spikes, forward and backward."""
+    x, past = torch.zeros(steps, batch, width, dtype=dtype), torch.zeros(9, batch, width, dtype=dtype)
+    whole = torch.zeros(width, dtype=torch.int64)
+    cuda.DELAYS.forward(x, past, torch.zeros(width), whole)
+    cuda.DELAYS.backward(x, past, whole, x)
+
+
 def _step_and_trace(kind: str) -> None:
     """One step, forward and backward, and a trace."""
     neuron = _neuron(kind)
@@ -302,6 +313,7 @@ def _few() -> Iterator[Case]:
     yield _run, (SUBTRACTING, "all", SHAPE[-1], SHAPE, torch.bfloat16, ALL)
     yield _run, (NORMALIZED, "none", None, SHAPE, torch.bfloat16, Beside(feedback=True))
     yield _layer, (NORMALIZED,)
+    yield _delayed, (torch.float32, *SHAPE)
 
 
 def _chosen() -> Iterator[Case]:
@@ -348,6 +360,8 @@ def _other_shapes() -> Iterator[Case]:
         (torch.float32, torch.bfloat16, None), ((16, 784), (3, 7)), (25, 1)
     ):
         yield _rate, (dtype, batch, inputs, steps)
+    for dtype, shape in itertools.product((torch.float32, torch.bfloat16, torch.float16), (SHAPE, (1, 3, 7))):
+        yield _delayed, (dtype, *shape)
 
 
 def _every() -> Iterator[Case]:

@@ -161,7 +161,9 @@ def times(run_of_triton: Callable[..., Any]) -> str:
         calls.setdefault(name, (function, grid, arguments, named))
         ours(function, grid, *arguments, **named)
 
-    modules = [sys.modules[f"izhi.kernels.cuda.{name}"] for name in ("events", "recurrence", "samples", "weighted")]
+    modules = [
+        sys.modules[f"izhi.kernels.cuda.{name}"] for name in ("delay", "events", "recurrence", "samples", "weighted")
+    ]
     for module in modules:
         mock.patch.object(module, "launch", note).start()
     words = torch.zeros(B, -(-T // 32), SIZES[0], dtype=torch.int32)

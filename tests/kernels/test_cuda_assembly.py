@@ -85,6 +85,7 @@ def test_each_kernel_of_a_layer_compiles(target: str, tmp_path: Path) -> None:
     rows = compiled(target, "few", tmp_path)
     kernels = {
         *(f"{of}.{way}" for of in ("recurrence", "samples") for way in ("forward", "backward")), "weighted.forward",
+        "delay.move", "delay.back",
     }  # fmt: skip
     assert {row["kernel"] for row in rows} == kernels | {"events.list", "events.gradient", "events.expand"}
     for row in rows:
@@ -109,7 +110,7 @@ def test_every_launch_compiles(cases: str, target: str, tmp_path: Path) -> None:
 def launches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """The arguments of each launch, which launches nothing."""
     arguments: list[tuple[Any, ...]] = []
-    for module in ("events", "rate", "recurrence", "samples", "weighted"):
+    for module in ("delay", "events", "rate", "recurrence", "samples", "weighted"):
         monkeypatch.setattr(
             sys.modules[f"izhi.kernels.cuda.{module}"],
             "launch",
@@ -230,3 +231,17 @@ def test_shapes_formats_and_devices_of_recurrence(
         assert of_inference[1].numel() == of_inference[2].numel() == 0
     assert len(launches) == 5  # of which the gradients of all else, and spikes from bits, are one each
     check_tensors(launches, META)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_shapes_formats_and_devices_of_delays(dtype: torch.dtype, launches: list[tuple[Any, ...]]) -> None:
+    with FakeTensorMode(), torch.device(SECOND):
+        x, past = torch.empty(T, B, N, dtype=dtype), torch.empty(9, B, N, dtype=dtype)
+        whole = torch.empty(N, dtype=torch.int64)
+        out = cuda.DELAYS.forward(x, past, torch.empty(N), whole)
+        assert (out.shape, out.dtype) == (x.shape, dtype)
+        of_x, of_past, of_delays = cuda.DELAYS.backward(x, past, whole, out)
+        assert (of_x.shape, of_x.dtype, of_past.shape, of_past.dtype) == (x.shape, dtype, past.shape, dtype)
+        assert (of_delays.shape, of_delays.dtype) == ((N,), torch.float32)
+    assert len(launches) == 2
+    check_tensors(launches, SECOND)

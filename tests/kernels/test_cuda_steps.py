@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from izhi import LIF, Izhikevich
-from izhi.connections import ConductanceSynapse, ExponentialSynapse, Linear
+from izhi.connections import AxonalDelay, ConductanceSynapse, ExponentialSynapse, Linear, SynapticDelay
 from izhi.errors import DivergenceError, SilentLayerWarning
 from izhi.kernels import PackedSpikes
 from izhi.kernels.deferred import DeferredFlags
@@ -40,8 +40,9 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def network(neuron: Any, hidden: int = 32, **of_connection: Any) -> Network:
     torch.manual_seed(0)
-    first = Linear(INPUTS, hidden, **of_connection)
-    return Network([Layer(first, neuron), Layer(Linear(hidden, 10), LIF())])
+    delay = of_connection.pop("delay", None)
+    first = Layer(Linear(INPUTS, hidden, **of_connection), neuron, delay=delay)
+    return Network([first, Layer(Linear(hidden, 10), LIF())])
 
 
 def bits() -> PackedSpikes:
@@ -57,6 +58,8 @@ NETWORKS = {
     "τ": (lambda: network(LIF(), synapse=ExponentialSynapse(learn_tau=True)), "dense"),
     "conductance": (lambda: network(Izhikevich("RS"), synapse=ConductanceSynapse()), "dense"),
     "recurrent": (lambda: network(LIF(learn=("beta", "threshold")), recurrent=True), "dense"),
+    "axonal delays": (lambda: network(LIF(), delay=AxonalDelay(INPUTS, 3)), "dense"),
+    "synaptic delays": (lambda: network(LIF(), delay=SynapticDelay(INPUTS, 32, 3)), "dense"),
 }
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from izhi import LIF, Izhikevich, cli
 from izhi.errors import DivergenceError, SettingError, ShapeError
@@ -27,7 +27,16 @@ def test_each_neuron_waits_its_own_number_of_steps():
     assert y[:, 0].nonzero().tolist() == [[0, 1], [2, 2]]
 
 
-@settings(deadline=None)
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.slow)])
+def kernels_of(request, monkeypatch):
+    """Delays by the kernels of a device; those of a GPU in Triton's interpreter."""
+    if request.param == "cuda":
+        pytest.importorskip("triton")
+        monkeypatch.setattr("izhi.kernels.delay.device_of_kernels", lambda *_: ("cuda", ""))
+
+
+@pytest.mark.usefixtures("kernels_of")
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.integers(1, 9), st.integers(1, 5), st.integers(1, 3), st.integers(1, 40), st.integers(0, 20),
     st.sampled_from([torch.float32, torch.bfloat16]),
@@ -203,6 +212,26 @@ def test_a_delay_that_is_no_number_reaches_into_no_memory(dtype, odd):
         delayed(x, torch.zeros(4, 1, 2, dtype=dtype), delays)
     with pytest.raises(DivergenceError, match="2 of 4 delays are not numbers"):
         delayed_product(x, torch.ones(2, 2, dtype=dtype), delays.expand(2, 2), 3)
+
+
+@pytest.mark.parametrize("kernels", ["torch", pytest.param("cuda", marks=pytest.mark.slow)])
+def test_a_gpu_shows_it_in_what_arrives(kernels, monkeypatch):
+    """It would have to be waited for; neurons whose states are no numbers raise the error, see ``izhi.network``."""
+    if kernels == "cuda":
+        pytest.importorskip("triton")
+    kind = None if kernels == "torch" else "cuda"
+    monkeypatch.setattr("izhi.kernels.delay.device_of_kernels", lambda *_: (kind, ""))
+    monkeypatch.setattr("izhi.kernels.delay._waits", lambda _: True)
+    x, past, delays = spikes_of(10, 2, 3), torch.zeros(4, 2, 3), torch.tensor([1.0, float("nan"), float("inf")])
+    found = delayed(x, past, delays)
+    assert found[:, :, 1].isnan().all()
+    assert torch.equal(found[1:, :, 0], x[:-1, :, 0])
+    assert torch.equal(found[3:, :, 2], x[:-3, :, 2])
+    odd = torch.zeros(2, 3)
+    odd[1, 2] = float("nan")
+    weighed = delayed_product(x, torch.ones(2, 3), odd, 3)
+    assert weighed[..., 1].isnan().all()
+    assert not weighed[..., 0].isnan().any()
 
 
 def test_infinite_delays_are_held_like_any_other():

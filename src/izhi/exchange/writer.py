@@ -214,7 +214,7 @@ def _add_delay(builder: GraphBuilder, spec: DelaySpec | None, layer: Layer, numb
         return
     if spec.kind != "axonal":
         raise ExchangeError(f"layer {number} has a delay for each synapse, which NIR does not have; use AxonalDelay")
-    steps = as_numbers(whole_steps(layer.delay.steps, spec.largest))
+    steps = as_numbers(whole_steps(layer.delay.steps.cpu(), spec.largest))
     each = np.broadcast_to(steps.reshape(-1, *[1] * (len(inputs) - 1)), inputs)
     builder.add(f"delay_{number}", nir.Delay(np.ascontiguousarray(each) * builder.dt))
 

@@ -1,11 +1,12 @@
 """Delays of spikes as differentiable operations.
 
-Axonal delays move spike trains: by kernels on a CPU, by a gather in torch elsewhere. Synaptic delays are a
+Axonal delays move spike trains: by kernels, or by a gather in torch where there are none. Synaptic delays are a
 product with weights placed at their taps, like a causal convolution, on every device.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,9 +14,11 @@ import torch
 from torch import Tensor
 
 from izhi.errors import DivergenceError
-from izhi.kernels.cpu import delay as cpu
+from izhi.kernels.device import kernels_on
 from izhi.kernels.lazy import dense, materialize
+from izhi.kernels.plan import DelayKernels
 from izhi.kernels.products import product as multiply
+from izhi.kernels.routes import FORMATS, device_of_kernels, this_machine
 from izhi.kernels.tracing import is_traced, once_differentiable
 
 Weighed = TypeVar("Weighed")
@@ -24,15 +27,29 @@ Weighed = TypeVar("Weighed")
 def whole_steps(delays: Tensor, largest: int) -> Tensor:
     """Delays as whole steps of 0 to D, int64, by which kernels reach into memory.
 
+    Of one that is not a number, a GPU makes 0, since the CPU would wait for it: ``_marked`` shows it later.
+
     Raises:
-        DivergenceError: for a delay that is not a number, which becomes an index far from there.
+        DivergenceError: for a delay on a CPU that is not a number, which would become an index far from there.
     """
     delays = delays.detach()
-    if not is_traced() and (odd := delays.isnan()).any():
+    if _waits(delays):
+        delays = delays.nan_to_num(0.0)
+    elif not is_traced() and (odd := delays.isnan()).any():
         raise DivergenceError(
             f"{int(odd.sum())} of {delays.numel()} delays are not numbers; lower delay_rate, or load weights without"
         )
     return delays.round().clamp(0, largest).long()
+
+
+def _waits(delays: Tensor) -> bool:
+    """Whether the CPU would wait for their numbers."""
+    return delays.device.type != "cpu"
+
+
+def _marked(values: Tensor, delays: Tensor) -> Tensor:
+    """Values that are not numbers where their delays are none, on a device that the CPU does not wait for."""
+    return values.masked_fill(delays.isnan(), math.nan) if _waits(delays) else values
 
 
 def _inward(g: Tensor, delays: Tensor, largest: int) -> Tensor:
@@ -73,18 +90,20 @@ class _Delayed(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, past: Tensor, delays: Tensor) -> Tensor:
         whole = whole_steps(delays, len(past) - 1)
         ctx.save_for_backward(x, past, delays, whole)
-        if _has_kernel(x):
-            return cpu.forward(x.contiguous(), past.contiguous(), whole)
-        return _moved(x, past, whole, 0)
+        kernels = _kernels(x)
+        if kernels is not None:
+            return kernels.forward(x.contiguous(), past.contiguous(), delays, whole)
+        return _marked(_moved(x, past, whole, 0), delays)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
         x, past, delays, whole = ctx.saved_tensors
         largest = len(past) - 1
-        if _has_kernel(x):
+        kernels = _kernels(x)
+        if kernels is not None:
             g = dense(g).to(x.dtype).contiguous()
-            grad_x, grad_past, grad = cpu.backward(x.contiguous(), past.contiguous(), whole, g)
+            grad_x, grad_past, grad = kernels.backward(x.contiguous(), past.contiguous(), whole, g)
             return grad_x, grad_past, _inward(grad, delays, largest)
         depth, length = len(past), len(x)
         steps = torch.arange(depth + length, device=g.device)[:, None] - depth + whole
@@ -95,8 +114,9 @@ class _Delayed(torch.autograd.Function):
         return grad_x, grad_past, _inward(grad, delays, largest)
 
 
-def _has_kernel(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
+def _kernels(x: Tensor) -> DelayKernels | None:
+    device, _ = device_of_kernels("auto", x.device.type, this_machine())
+    return None if device is None or x.dtype not in FORMATS[device] else kernels_on(device).DELAYS
 
 
 def _moved(x: Tensor, past: Tensor, whole: Tensor, more: int) -> Tensor:
@@ -143,7 +163,7 @@ class _Placed(torch.autograd.Function):
         ctx.save_for_backward(weight, delays, tap)
         ctx.largest = largest
         taps = weight.new_zeros(len(weight), largest + 1, weight.shape[1])
-        return taps.scatter_(1, tap, weight[:, None]).flatten(1)
+        return taps.scatter_(1, tap, _marked(weight, delays)[:, None]).flatten(1)
 
     @staticmethod
     @once_differentiable

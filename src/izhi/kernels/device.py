@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from izhi.kernels import cpu
-from izhi.kernels.plan import Call, Gradients, LayerKernels, Plan, SampleKernels
+from izhi.kernels.plan import Call, DelayKernels, Gradients, LayerKernels, Plan, SampleKernels
 
 
 class Device(Protocol):
@@ -20,6 +20,8 @@ class Device(Protocol):
     """Whether ``backward``, in float32, takes gradients of spikes that are ``LowRankGradient``."""
     LOADS_DECAY: bool
     """Whether kernels load the decay of a synapse from the memory of the device; else it is one of the constants."""
+    DELAYS: DelayKernels
+    """Kernels that delay spikes."""
     LAYER: LayerKernels
     """Kernels that take the product in front of the neurons too."""
     SAMPLES: SampleKernels

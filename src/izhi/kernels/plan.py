@@ -177,6 +177,20 @@ class BitKernels(NamedTuple):
     products: ProductKernels
 
 
+class DelayKernels(NamedTuple):
+    """Kernels that move the spikes of each neuron in time.
+
+    Attributes:
+        forward: (spikes (T, B, N), those before (D + 1, B, N), delays (N,), and these in whole steps of 0 to D, int64)
+            → delayed spikes; on a GPU no numbers where a delay is none.
+        backward: (those spikes, those before, whole delays, gradients of the delayed ones) → gradients of both, and of
+            the delays by differences in time, (N,) in float32.
+    """
+
+    forward: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+    backward: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+
+
 class SampleKernels(NamedTuple):
     """Kernels of whole samples, which take few inputs' weights and a layer's recurrent ones themselves.
 

@@ -1,6 +1,7 @@
 """Kernels for CPUs, compiled by Numba at their first call and cached on disk."""
 
 from izhi.kernels.cpu import bits, event_tiles, events, samples, weighted
+from izhi.kernels.cpu.delay import DELAYS
 from izhi.kernels.cpu.event_binning import bin_events
 from izhi.kernels.cpu.rate import rate
 from izhi.kernels.cpu.recurrence import backward, forward
@@ -17,6 +18,7 @@ SAMPLES = SampleKernels(samples.forward, samples.backward)
 __all__ = [
     "BITS",
     "COMPILER",
+    "DELAYS",
     "LAYER",
     "LOADS_DECAY",
     "SAMPLES",

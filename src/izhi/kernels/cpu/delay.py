@@ -11,6 +11,7 @@ from torch import Tensor
 from izhi.kernels.cpu import arena
 from izhi.kernels.cpu.parallel import Kernel, array, compile_kernel, four_numbers, launch, share
 from izhi.kernels.cpu.scalars import codec, f32
+from izhi.kernels.plan import DelayKernels
 
 
 @cache
@@ -76,21 +77,24 @@ def _backward(dtype: torch.dtype) -> Kernel:
     return backward
 
 
-def forward(x: Tensor, past: Tensor, delays: Tensor) -> Tensor:
-    """x (T, B, N) delayed by delays (N,) int64 of 0 to D steps; past (D + 1, B, N) came before it."""
+def forward(x: Tensor, past: Tensor, _: Tensor, whole: Tensor) -> Tensor:
+    """x (T, B, N) delayed by whole (N,) int64 steps; past (D + 1, B, N) came before it."""
     steps, batch, width = x.shape
     out = arena.empty_like(x)
-    launch(_forward(x.dtype), steps, len(past), batch, width, x, past, delays, out, pieces=batch)
+    launch(_forward(x.dtype), steps, len(past), batch, width, x, past, whole, out, pieces=batch)
     return out
 
 
-def backward(x: Tensor, past: Tensor, delays: Tensor, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def backward(x: Tensor, past: Tensor, whole: Tensor, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of x, of past, and of the delays by differences in time, (N,) float32."""
     steps, batch, width = x.shape
     grad_x, grad_past = arena.empty_like(x), arena.empty_like(past)
     grad_delays = arena.empty(batch, width)
     launch(
-        _backward(x.dtype), steps, len(past), batch, width, x, past, delays, g, grad_x, grad_past,
+        _backward(x.dtype), steps, len(past), batch, width, x, past, whole, g, grad_x, grad_past,
         grad_delays, pieces=batch,
     )  # fmt: skip
     return grad_x, grad_past, grad_delays.sum(0)
+
+
+DELAYS = DelayKernels(forward, backward)

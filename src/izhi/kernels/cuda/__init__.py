@@ -1,5 +1,6 @@
 """Kernels for GPUs, in Triton; its interpreter runs them on a CPU for tests (TRITON_INTERPRET=1)."""
 
+from izhi.kernels.cuda.delay import DELAYS
 from izhi.kernels.cuda.events import BITS
 from izhi.kernels.cuda.launch import is_interpreted
 from izhi.kernels.cuda.rate import rate
@@ -12,6 +13,7 @@ COMPILER, TAKES_FACTORS, LOADS_DECAY = "Triton", False, True
 __all__ = [
     "BITS",
     "COMPILER",
+    "DELAYS",
     "LAYER",
     "LOADS_DECAY",
     "SAMPLES",
