@@ -97,7 +97,7 @@ def backward(
 ) -> Gradients:
     """As that of ``izhi.kernels.cpu``."""
     (steps, lanes), lane, gz = call.current.shape, Lane(plan, call), Lanes(grad_last.numpy())
-    summed, bias_sum = Lanes(np.zeros((len(plan.summed), lanes))), Lanes(np.zeros(lanes))
+    summed, bias_sum = Lanes(np.zeros((len(plan.learn), lanes))), Lanes(np.zeros(lanes))
     grad_x, grad_y = torch.empty_like(call.current), torch.empty_like(call.conductance)
     for part in reversed(range(len(kept))):
         times, z, before = range(part * keep_every, min(steps, (part + 1) * keep_every)), Lanes(kept[part].numpy()), []
@@ -113,7 +113,7 @@ def backward(
     found = [torch.from_numpy(x.values) for x in (gz, bias_sum, summed)]
     return Gradients(
         grad_x, grad_y if plan.coupled else None, found[0], found[1] if plan.biased else None,
-        found[2] if plan.summed else None,
+        found[2] if plan.learn else None,
     )  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def backward_of_samples(
     after = grad_last
     for t in reversed(range(steps)):
         one, state = _of_steps(call, currents, slice(t, t + 1)), kept[t : t + 1]
-        g = backward(replace(plan, learn="none"), one, state, 1, arriving[t : t + 1], after)
+        g = backward(replace(plan, learn=()), one, state, 1, arriving[t : t + 1], after)
         after = g.state
         if t and call.feedback is not None:
             arriving[t - 1] += (g.current.view(batch, -1) @ call.feedback).view(-1)

@@ -131,7 +131,8 @@ NEURONS = {
 def plan_of(kind: str, dtype: torch.dtype, full: bool) -> Plan:
     s = NEURONS[kind]
     form = step_form(s.equation, coupled=full, filtered=full, biased=full)
-    return Plan(form, type(s.surrogate), dtype, not full, "all" if full else "none")
+    every = tuple(range(len(form.coefficients) + 1))
+    return Plan(form, type(s.surrogate), dtype, not full, every if full else ())
 
 
 def check_tensors(arguments: list[tuple[Any, ...]], device: torch.device) -> None:

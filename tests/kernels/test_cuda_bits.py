@@ -261,7 +261,7 @@ floats = dict.fromkeys(("bias", "p", "decay_at", "first", "kept", "last"), "*fp3
 equations = [izhikevich(ORDERS[name]) for name in ("fpga-ip", "s2nn")]
 for equation in (*equations, *(lif(reset, False) for reset in ("subtract", "value"))):
     form = StepForm(equation, coupled=False, filtered=True, biased=True)
-    plan = Plan(form, surrogate.ATan, torch.bfloat16, shared=False, learn="all")
+    plan = Plan(form, surrogate.ATan, torch.bfloat16, shared=False, learn=tuple(range(len(form.coefficients) + 1)))
     kernel = weighted._forward(plan)
     numbers = kernel.arg_names[kernel.arg_names.index("dt") : -2]
     memory = {**lists, **floats, "fired": "*i32", "rows": "*bf16", "currents": "*bf16"}

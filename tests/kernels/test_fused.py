@@ -548,7 +548,7 @@ cases += [(lif("soft", delay), False) for delay in (True, False)] + [(lif("soft"
 cases += [(izhikevich(ORDERS["fpga-ip"]), True), (lif("subtract", True), True), (lif("value", True), True)]
 for equation, quantized in cases:
     form = StepForm(equation, coupled=not quantized, filtered=True, biased=True, quantized=quantized)
-    plan = Plan(form, surrogate.ATan, torch.bfloat16, shared=False, learn="all")
+    plan = Plan(form, surrogate.ATan, torch.bfloat16, shared=False, learn=tuple(range(len(form.coefficients) + 1)))
     for kernel, pointers in ((recurrence._forward(plan), 9), (recurrence._backward(plan), 14)):
         names = kernel.arg_names
         of_memory = {"x": "*bf16", "y": "*bf16", "spikes": "*bf16", "grad_spikes": "*bf16",

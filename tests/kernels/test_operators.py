@@ -97,7 +97,7 @@ def test_what_the_compiler_knows_of_an_operator_is_true(full: bool, recurrent: b
     arguments = (
         leaf(T, B * N), leaf(T, B * N) if full else None, leaf(N) if full else None, leaf(2, N if full else 1), decay,
         leaf(3 if full else 1, B * N), leaf(N, N) if recurrent else None, leaf(B, N) if recurrent and full else None,
-        s.key, "all", 0.5, full, [], True,
+        s.key, [0, 1, 2], 0.5, full, [], True,
     )  # fmt: skip
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
     torch.library.opcheck(operators.neurons, arguments, test_utils=checks)

@@ -42,23 +42,29 @@ NEURONS: dict[str, Callable[..., Any]] = {
 }
 FORMATS = StateFormats(*[FixedPoint(16, 11)] * 2, trace=FixedPoint(16, 4))
 BOOLEANS = (False, True)
+LEARN = ("none", "some", "all")
 
 
 def names_of(neuron: str) -> tuple[str, ...]:
-    """Coefficients that a neuron can learn together; the gain of its current is the last."""
+    """Coefficients that a neuron can learn together."""
     made = NEURONS[neuron]()
     unused = made.base_parameters.unused if isinstance(made, Izhikevich) else ()
     return tuple(x for x in made.coefficients()._fields if x not in unused)
 
 
+def learned_of(name: str, learn: str) -> tuple[str, ...]:
+    """The coefficients that a neuron of a plan learns."""
+    names = names_of(name)
+    return {"none": (), "some": names[1::2], "all": names}[learn]
+
+
 def neuron_of(name: str, learn: str, shared: bool, quantized: bool, width: int, surrogate: Any, kernel: str) -> Any:
     """A neuron of a plan, whose coefficients differ by neuron unless they are shared."""
-    names, options = names_of(name), {"surrogate": surrogate, "kernel": kernel}
-    learned = {"none": (), "gain": ("gain",) if quantized else names[-1:], "all": names}[learn]
+    learned, options = learned_of(name, learn), {"surrogate": surrogate, "kernel": kernel}
     if shared:
         neuron = NEURONS[name](learn=learned, **options)
     else:
-        neuron = NEURONS[name](learn=learned or names, parameter_shape=width, **options)
+        neuron = NEURONS[name](learn=learned or names_of(name), parameter_shape=width, **options)
         draw = torch.Generator().manual_seed(1)
         for x in neuron.learned.values():
             x.data *= 1 + 0.02 * torch.randn(width, generator=draw)
@@ -100,9 +106,7 @@ def cases_of(name: str) -> list[dict[str, Any]]:
     The bias of a quantised neuron is one of its constants, and of half steps, of several.
     """
     found = []
-    for quantized, learn, shared, filtered in product(BOOLEANS, ("none", "gain", "all"), BOOLEANS, BOOLEANS):
-        if quantized and learn == "gain" and name.startswith(("lif", "s2nn")):  # whose gain is none, or in all
-            continue
+    for quantized, learn, shared, filtered in product(BOOLEANS, LEARN, BOOLEANS, BOOLEANS):
         for coupled, biased in product(BOOLEANS, BOOLEANS) if not quantized else [(False, "s2nn" not in name)]:
             found.append({"quantized": quantized, "learn": learn, "shared": shared, "filtered": filtered,
                           "coupled": coupled, "biased": biased})  # fmt: skip
@@ -125,14 +129,18 @@ def test_every_plan_is_the_reference_without_a_compiler(which: str, name: str, p
         assert 0.01 < spikes.mean() < 0.9
         plan, form = plans[-1], plans[-1].form
         assert (form.coupled, form.filtered, form.quantized) == (coupled, filtered, quantized)
-        assert (plan.biased, plan.shared, plan.learn) == (biased, shared, learn)
+        assert (plan.biased, plan.shared, bool(plan.learn)) == (biased, shared, learn != "none")
+        if not quantized:  # whose constants are made of several coefficients
+            learned = learned_of(name, learn)
+            every = [x in learned for x in form.coefficients] + [filtered and learn == "all"]
+            assert plan.learn == tuple(k for k, is_learned in enumerate(every) if is_learned)
 
 
 #: What compiled plans are made of. ``test_ops.py`` compiles the formulas of other surrogates.
 SETTINGS: dict[str, Sequence[Any]] = {
     "name": ("fpga-ip value", "izhikevich-2004 subtract", "s2nn none", "simultaneous smooth", "lif subtract late"),
     "surrogate": (ATan(2.0), Sigmoid(4.0), Triangular(0.7)),
-    "learn": ("none", "gain", "all"),
+    "learn": LEARN,
     "dtype": (torch.float32, torch.bfloat16),
     **dict.fromkeys(("shared", "coupled", "filtered", "biased", "quantized", "recurrent"), BOOLEANS),
 }
@@ -142,9 +150,8 @@ def is_plan(plan: Mapping[str, Any]) -> bool:
     """Whether there are such neurons; recurrence in bfloat16 has tests of its own, of CPUs that multiply it."""
     if plan["recurrent"] and plan["dtype"] == torch.bfloat16:
         return False
-    has_bias, has_gain = not plan["name"].startswith("s2nn"), not plan["name"].startswith(("s2nn", "lif"))
-    fits = plan["biased"] == has_bias and (has_gain or plan["learn"] != "gain")
-    return not plan["quantized"] or (fits and not plan["coupled"] and not plan["recurrent"])
+    fits = plan["biased"] != plan["name"].startswith("s2nn") and not plan["coupled"] and not plan["recurrent"]
+    return not plan["quantized"] or fits
 
 
 def pairs_of(plan: Mapping[str, Any]) -> set[Any]:

@@ -53,7 +53,7 @@ def planned_call(
         if not device.LOADS_DECAY:  # which would wait for a GPU
             constants = constants._replace(decay=float(decay.detach()))
         traces = memory.synapse or (torch.zeros(one, device=where),) * (1 + (drive.conductance is not None))
-    p, learned, learn = coefficients_of(s, coefficients, one, where, decay.requires_grad)
+    p, learned, learn = coefficients_of(coefficients, one, where, decay.requires_grad)
     plan, numbers = planned(form, type(cast(Surrogate, s.surrogate)), constants, dtype, p.shape[1] == 1, learn)
     every = (*state, *traces)
     held = torch.stack([x.float() for x in every]).view(len(every), -1)
@@ -62,30 +62,31 @@ def planned_call(
 
 
 def coefficients_of(
-    s: StepSettings, coefficients: tuple[Tensor | float, ...], one: torch.Size, where: torch.device, learns_decay: bool
+    coefficients: tuple[Tensor | float, ...], one: torch.Size, where: torch.device, learns_decay: bool
 ) -> tuple[Tensor, Tensor, Learned]:
-    """Coefficients as (rows, 1) or (rows, N), without gradients; what these go to, and which of them are computed.
+    """Coefficients as (rows, 1) or (rows, N), without gradients; those that have some, which these go to; the places.
 
     Numbers are in the device's memory since an earlier call, and join the learned ones there.
     """
+    of_decay = (len(coefficients),) if learns_decay else ()
     if _NUMBERS.issuperset(map(type, coefficients)):
         p = _shared(tuple(coefficients), 1, where)
-        return p, p, "all" if learns_decay else "none"
-    names = step_form(s.equation, quantized=s.formats is not None).coefficients
-    learned = [n for n, x in zip(names, coefficients, strict=True) if isinstance(x, Tensor) and x.requires_grad]
-    learn: Learned = "all" if learns_decay else "none" if not learned else "gain" if learned == [names[-1]] else "all"
+        return p, p, of_decay
     width = math.prod(one[1:]) if any(isinstance(x, Tensor) and x.numel() > 1 for x in coefficients) else 1
     rows: list[Tensor] = []
-    for are_tensors, of in groupby(coefficients, lambda x: isinstance(x, Tensor)):
+    learned: dict[int, Tensor] = {}
+    for are_tensors, of in groupby(enumerate(coefficients), lambda x: isinstance(x[1], Tensor)):
         if not are_tensors:
-            rows.append(_shared(tuple(of), width, where))
+            rows.append(_shared(tuple(x for _, x in of), width, where))
             continue
-        tensors = [cast(Tensor, x).to(where, torch.float32) for x in of]
-        rows += [(x.expand(one[1:]) if width > 1 else x).reshape(1, -1) for x in tensors]
-    if learn == "gain":
-        return torch.cat([x.detach() for x in rows]), rows[-1], learn
-    p = torch.cat(rows)
-    return p.detach(), p, learn
+        for k, x in of:
+            row = cast(Tensor, x).to(where, torch.float32)
+            rows.append((row.expand(one[1:]) if width > 1 else row).reshape(1, -1))
+            if row.requires_grad:
+                learned[k] = rows[-1]
+    with torch.no_grad():
+        p = torch.cat(rows)
+    return p, torch.cat(list(learned.values())) if learned else p, (*learned, *of_decay)
 
 
 _NUMBERS = frozenset((float, int))

@@ -139,7 +139,7 @@ def step(
     Returns:
         spikes and state, (B, …) each.
     """
-    p, learned, learn = coefficients_of(s, coefficients, current.shape, current.device, False)
+    p, learned, learn = coefficients_of(coefficients, current.shape, current.device, False)
     plan, numbers = planned_step(s, current.dtype, p.shape[1] == 1, learn)
     keep = torch.is_grad_enabled() and any(x.requires_grad for x in (current, *state, learned))
     run = _FusedStep.apply if keep else partial(_FusedStep.forward, None)
@@ -179,7 +179,7 @@ class _Fused(torch.autograd.Function):
             grad_spikes = dense(grad_spikes).to(plan.dtype).contiguous().flatten(1)
         g = device.backward(plan, call, kept, KEEP_EVERY, grad_spikes, grad_state.contiguous())
         grad_bias = None if g.bias is None else g.bias.view(-1, call.bias.shape[0]).sum(0)
-        grad_p, grad_decay = of_coefficients(plan, call, g, ctx.needs_input_grad[7])
+        grad_p, grad_decay = of_coefficients(plan, call, g)
         return None, None, None, g.current, g.conductance, grad_bias, grad_p, grad_decay, g.state
 
 
@@ -225,7 +225,7 @@ class _FusedSamples(torch.autograd.Function):
         g: SampleGradients = device.SAMPLES.backward(plan, call, words, currents, kept, grad_spikes, grad_state)
         of_feedback, of_before = of_recurrence(call, g, before)
         grad_bias = None if g.bias is None else g.bias.view(-1, call.bias.shape[0]).sum(0)
-        grad_p, grad_decay = of_coefficients(plan, call, g, ctx.needs_input_grad[7])
+        grad_p, grad_decay = of_coefficients(plan, call, g)
         driving = g.current if call.weight is None else g.weight
         return (
             None, None, None, driving, g.conductance, grad_bias, grad_p, grad_decay, g.state, of_feedback, of_before
@@ -268,7 +268,7 @@ class _FusedLayer(torch.autograd.Function):
         if factors_of(grad_spikes, plan.dtype, SMALL_OUTPUT) is None:
             grad_spikes = dense(grad_spikes).to(plan.dtype)
         g = ctx.kernels.backward(plan, call, currents, kept, grad_spikes, grad_state, wants_first, spikes_learn)
-        grad_p, grad_decay = of_coefficients(plan, call, g, ctx.needs_input_grad[7])
+        grad_p, grad_decay = of_coefficients(plan, call, g)
         of_spikes = None if g.current is None else gradient_of_spikes(g.current, call.weight)
         return None, None, None, of_spikes, g.weight, g.bias, grad_p, grad_decay, g.state
 
@@ -302,7 +302,7 @@ class _FusedStep(torch.autograd.Function):
         call, after = _one_step(current, coefficients, constants), _together(grad_state)
         grad_spikes = dense(grad_spikes).to(plan.dtype).contiguous().view(1, -1)
         g = ctx.device.backward(plan, call, _together(state)[None], 1, grad_spikes, after)
-        grad_p, _ = of_coefficients(plan, call, g, False)
+        grad_p, _ = of_coefficients(plan, call, g)
         return None, None, None, None, grad_p, g.current.view_as(current), *g.state.view(-1, *current.shape).unbind()
 
 
@@ -324,18 +324,15 @@ def _together(states: Sequence[Tensor]) -> Tensor:
 
 
 def of_coefficients(
-    plan: Plan,
-    call: Call | LayerCall | SampleCall,
-    g: Gradients | LayerGradients | SampleGradients,
-    learns_decay: bool,
+    plan: Plan, call: Call | LayerCall | SampleCall, g: Gradients | LayerGradients | SampleGradients
 ) -> tuple[Tensor | None, Tensor | None]:
     """The gradients of the learned coefficients, (rows, 1) or (rows, N), and of the decay."""
     if g.coefficients is None:
         return None, None
     found = g.coefficients.view(len(g.coefficients), -1, call.coefficients.shape[1]).sum(1)
-    if plan.learn == "gain":
+    if not plan.learns_decay:
         return found, None
-    return found[:-1], found[-1].sum() if learns_decay else None
+    return found[:-1] if len(found) > 1 else None, found[-1].sum()
 
 
 def of_recurrence(call: SampleCall, g: SampleGradients, before: Tensor | None) -> tuple[Tensor | None, Tensor | None]:

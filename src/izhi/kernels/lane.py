@@ -52,7 +52,7 @@ class LaneGradients(NamedTuple):
     Attributes:
         states: before the step.
         current, conductance, bias: of what arrives.
-        summed: of the coefficients ``Plan.summed``.
+        summed: of the coefficients ``Plan.learn``.
         ahead: a variable that stands for v after the step.
     """
 
@@ -125,7 +125,7 @@ def differentiate(plan: Plan) -> LaneGradients:
     for name, x in (*((f"g{k}", x) for k, x in enumerate(lane.after)), ("g_spike", lane.spike)):
         cotangents[x] = cotangents[x] + graph.variable(name)
     learned = (*lane.coefficients.values(), lane.constants["decay"])
-    wrt = (*lane.states, lane.current, lane.conductance, lane.bias, *(learned[k] for k in plan.summed))
+    wrt = (*lane.states, lane.current, lane.conductance, lane.bias, *(learned[k] for k in plan.learn))
     ahead = graph.variable("v_ahead")
     found = gradients(cotangents, wrt, lambda x: formula(x, k.surrogate_first, k.surrogate_second))
     if plan.quantized:  # v after the step is slow to compute again

@@ -22,7 +22,6 @@ from izhi.kernels.plan import (
     Call,
     Gradients,
     Grid,
-    Learned,
     Plan,
     SampleCall,
     SampleGradients,
@@ -54,10 +53,8 @@ def run(
     shape, where, one = drive.shape, drive.device, drive.shape[1:]
     g, bias, synapse, feedback = drive.conductance, drive.bias, drive.synapse, drive.feedback
     coefficients = _rows(p, one, where)
-    learned = [isinstance(x, Tensor) and x.requires_grad for x in p]
-    learn = "none" if not any(learned) else "gain" if not any(learned[:-1]) else "all"
     decay, implicit, grid = (torch.zeros((), device=where), 0.0, None) if synapse is None else synapse
-    learn = "all" if decay.requires_grad else learn
+    learn = [k for k, x in enumerate((*p, decay)) if isinstance(x, Tensor) and x.requires_grad]
     traces = memory.synapse
     if synapse is not None and not traces:
         traces = (torch.zeros(one, device=where),) * (1 + (g is not None))
@@ -92,7 +89,7 @@ class _Planned(NamedTuple):
 
 def _planned(
     current: Tensor, conductance: Tensor | None, bias: Tensor | None, coefficients: Tensor, decay: Tensor,
-    feedback: Tensor | None, before: Tensor | None, key: int, learn: str, implicit: float, filtered: bool,
+    feedback: Tensor | None, before: Tensor | None, key: int, learn: list[int], implicit: float, filtered: bool,
     grid: list[float],
 ) -> _Planned:  # fmt: skip
     """The call of an operator, on tensors with numbers."""
@@ -108,7 +105,7 @@ def _planned(
             constants = constants._replace(decay=float(decay))
     surrogate = type(cast(Surrogate, s.surrogate))
     shared = coefficients.shape[1] == 1
-    plan, numbers = planned(form, surrogate, constants, dtype, shared, cast(Learned, learn))
+    plan, numbers = planned(form, surrogate, constants, dtype, shared, tuple(learn))
     no_conductance, no_bias = nothing(where)
     current = current.to(dtype).contiguous()
     y = current.new_empty(len(current), 0) if conductance is None else conductance.to(dtype).contiguous()
@@ -121,7 +118,7 @@ def _planned(
 @torch.library.custom_op("izhi::neurons", mutates_args=())
 def neurons(
     current: Tensor, conductance: Tensor | None, bias: Tensor | None, coefficients: Tensor, decay: Tensor,
-    state: Tensor, feedback: Tensor | None, before: Tensor | None, key: int, learn: str, implicit: float,
+    state: Tensor, feedback: Tensor | None, before: Tensor | None, key: int, learn: list[int], implicit: float,
     filtered: bool, grid: list[float], keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Currents (T, lanes), state (states, lanes) → spikes, the state after the last step, kept states, and currents
@@ -153,7 +150,7 @@ def neurons(
 @neurons.register_fake
 def _(
     current: Tensor, conductance: Tensor | None, bias: Tensor | None, coefficients: Tensor, decay: Tensor,
-    state: Tensor, feedback: Tensor | None, before: Tensor | None, key: int, learn: str, implicit: float,
+    state: Tensor, feedback: Tensor | None, before: Tensor | None, key: int, learn: list[int], implicit: float,
     filtered: bool, grid: list[float], keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     is_on_cpu = current.device.type == "cpu"
@@ -168,7 +165,7 @@ def _(
 def neurons_backward(
     grad_spikes: Tensor, grad_last: Tensor, spikes: Tensor, kept: Tensor, arriving: Tensor, current: Tensor,
     conductance: Tensor | None, bias: Tensor | None, coefficients: Tensor, decay: Tensor, feedback: Tensor | None,
-    before: Tensor | None, key: int, learn: str, implicit: float, filtered: bool, grid: list[float],
+    before: Tensor | None, key: int, learn: list[int], implicit: float, filtered: bool, grid: list[float],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients of what is before the key in ``neurons``, in its order; without numbers where there are none."""
     device, plan, call = _planned(
@@ -188,10 +185,10 @@ def neurons_backward(
         )  # fmt: skip
         of_feedback, of_before = of_recurrence(call, of_samples, before)
     of_bias = None if bias is None or g.bias is None else g.bias.view(-1, len(bias)).sum(0)
-    of_p, of_decay = of_coefficients(plan, call, g, True)
+    of_p, of_decay = of_coefficients(plan, call, g)
     every = torch.zeros_like(coefficients)
     if of_p is not None:
-        every[-len(of_p) :] = of_p
+        every[learn[: len(of_p)]] = of_p
     of_decay = torch.zeros_like(decay) if of_decay is None else of_decay
     found = (g.current, g.conductance, of_bias, every, of_decay, g.state, of_feedback, of_before)
     inputs = (current, conductance, bias, coefficients, decay, grad_last, feedback, before)
@@ -205,7 +202,7 @@ def neurons_backward(
 def _(
     grad_spikes: Tensor, grad_last: Tensor, spikes: Tensor, kept: Tensor, arriving: Tensor, current: Tensor,
     conductance: Tensor | None, bias: Tensor | None, coefficients: Tensor, decay: Tensor, feedback: Tensor | None,
-    before: Tensor | None, key: int, learn: str, implicit: float, filtered: bool, grid: list[float],
+    before: Tensor | None, key: int, learn: list[int], implicit: float, filtered: bool, grid: list[float],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     inputs = (current, conductance, bias, coefficients, decay, grad_last, feedback, before)
     return tuple(  # type: ignore[return-value]

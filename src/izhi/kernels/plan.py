@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from izhi.equation import Equation
 from izhi.equation.integers import fixed_point_constants
@@ -26,8 +26,8 @@ KEEP_EVERY = 32
 INPUT_GAIN = "_gain"
 #: States whose formats ``Constants`` have names for, by their place.
 FORMATS_OF = ("v", "u", "third", "fourth")
-#: The coefficients whose gradients a backward pass computes.
-Learned = Literal["none", "gain", "all"]
+#: The coefficients whose gradients a backward pass computes, by their places; behind the last is the decay's.
+Learned = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,7 @@ class Plan:
         surrogate: class of the surrogate, which has its formula.
         dtype: of currents and spikes in memory, see ``routes.FORMATS``; arithmetic is in float32.
         shared: whether all neurons have the same coefficients.
-        learn: the coefficients whose gradients the backward pass computes, besides the bias: none, the
-            last, which is the gain of the current where there is one, or all and the decay.
+        learn: the coefficients whose gradients the backward pass computes, besides the bias, and the decay.
     """
 
     form: StepForm
@@ -125,11 +124,9 @@ class Plan:
         return len(self.form.coefficients)
 
     @cached_property
-    def summed(self) -> tuple[int, ...]:
-        """The coefficients whose gradients are computed; the last of all is the decay."""
-        if self.learn == "gain":
-            return (self.rows - 1,)
-        return tuple(range(self.rows + 1)) if self.learn == "all" else ()
+    def learns_decay(self) -> bool:
+        """Whether the gradient of the synapse's decay is computed."""
+        return self.rows in self.learn
 
 
 class Grid(NamedTuple):
@@ -326,7 +323,7 @@ class Gradients(NamedTuple):
         current, conductance: (T, lanes), in the format of the current.
         state: (states, lanes), before the first step.
         bias: (lanes,).
-        coefficients: (rows, lanes), those of ``Plan.summed``.
+        coefficients: (rows, lanes), those of ``Plan.learn``.
     """
 
     current: Tensor
@@ -360,7 +357,7 @@ class LayerGradients(NamedTuple):
         weight: (N, I).
         state: (states, lanes), before the first step; None where nobody asked.
         bias: (N,).
-        coefficients: (rows, N), those of ``Plan.summed``.
+        coefficients: (rows, N), those of ``Plan.learn``.
         current: (T, B, N), from which the gradient of the spikes that arrived is made; None where nobody asked.
     """
 

@@ -146,7 +146,7 @@ def _forward(plan: Plan) -> Kernel:
 def _backward(plan: Plan) -> Kernel:
     load, store, element = codec(plan.dtype)
     step, step_vjp, shared_coefficients, all_constants = lane_functions(plan)
-    rows, states, summed = plan.rows, plan.states, len(plan.summed)
+    rows, states, summed = plan.rows, plan.states, len(plan.learn)
     coupled, biased, shared, quantized = plan.coupled, plan.biased, plan.shared, plan.quantized
     takes_factors = plan.dtype == torch.float32
 
@@ -293,7 +293,7 @@ def backward(
     grad_x, grad_first = arena.empty_like(call.current), arena.empty_like(grad_last)
     grad_y = arena.empty_like(call.conductance) if plan.coupled else None
     grad_bias = arena.empty(lanes) if plan.biased else None
-    grad_p = arena.empty(len(plan.summed), lanes) if plan.summed else None
+    grad_p = arena.empty(len(plan.learn), lanes) if plan.learn else None
     own = _Backward(
         kept, grad_spikes, grad_last, grad_x, 0 if grad_y is None else grad_y, grad_first,
         0 if grad_bias is None else grad_bias, 0 if grad_p is None else grad_p,

@@ -223,7 +223,7 @@ def _forward(plan: Plan, weighted: bool, fed_back: bool) -> Kernel:
 def _backward(plan: Plan, weighted: bool, fed_back: bool) -> Kernel:
     load, store, element = codec(plan.dtype)
     step, step_vjp, shared_coefficients, all_constants = lane_functions(plan)
-    rows, states, summed = plan.rows, plan.states, len(plan.summed)
+    rows, states, summed = plan.rows, plan.states, len(plan.learn)
     coupled, biased, shared, quantized = plan.coupled, plan.biased, plan.shared, plan.quantized
     unit, by_unit = fed_back and plan.dtype == torch.bfloat16, has_unit()
 
@@ -467,8 +467,8 @@ def backward(
         grad_y = arena.empty(steps, lanes, dtype=plan.dtype)
     if plan.biased:
         grad_bias = arena.empty(lanes)
-    if plan.summed:
-        grad_p = arena.empty(len(plan.summed), lanes)
+    if plan.learn:
+        grad_p = arena.empty(len(plan.learn), lanes)
     if call.feedback is not None:
         parts = min(parts, max(_PARTS, _NUMBERS // neurons**2))
         tiles = (tiles_of if plan.dtype == torch.float32 else matrix_tiles)(call.feedback)

@@ -320,7 +320,7 @@ def _backward(plan: Plan, factored: bool, tabled: bool, needs_input_grad: bool) 
     _, size_of_row = _rows_in(plan.dtype)
     by_tiles = plan.dtype == torch.bfloat16
     step, step_vjp, shared_coefficients, all_constants = lane_functions(plan)
-    rows_of_neuron, states, summed = plan.rows, plan.states, len(plan.summed)
+    rows_of_neuron, states, summed = plan.rows, plan.states, len(plan.learn)
     biased, shared, quantized = plan.biased, plan.shared, plan.quantized
     by_unit, element_size = has_unit(), plan.dtype.itemsize
 
@@ -550,7 +550,7 @@ def backward(
     chunks, parts = kept.shape[2], -(-PIECES // blocks)
     grad_first = arena.empty(plan.states, batch * neurons) if wants_first else None
     grad_bias = arena.empty(parts, blocks, OUTPUT_BLOCK)
-    grad_p = arena.empty(parts, blocks, len(plan.summed), OUTPUT_BLOCK)
+    grad_p = arena.empty(parts, blocks, len(plan.learn), OUTPUT_BLOCK)
     grad_weight = arena.empty(parts, blocks, inputs, OUTPUT_BLOCK)
     factored, tabled = (
         isinstance(grad_spikes, LowRankGradient),
@@ -572,7 +572,7 @@ def backward(
         turned(grad_weight, neurons),
         grad_first,
         grad_bias.sum(0).view(-1)[:neurons] if plan.biased else None,
-        grad_p.sum(0).transpose(0, 1).flatten(1)[:, :neurons] if plan.summed else None,
+        grad_p.sum(0).transpose(0, 1).flatten(1)[:, :neurons] if plan.learn else None,
         currents.transpose(1, 2).flatten(2)[..., :neurons].transpose(0, 1) if needs_input_grad else None,
     )
 

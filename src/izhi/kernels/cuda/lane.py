@@ -22,11 +22,11 @@ class BlockFunctions(NamedTuple):
     Attributes:
         step: (z, q, current, conductance, bias, s) → states after the step, spike.
         step_vjp: (z, ahead, gz, q, current, conductance, bias, g_spike, s) → gradients of the states before the step,
-            of current, conductance and bias, and of the coefficients ``Plan.summed``; ``ahead`` is the states after it.
+            of current, conductance and bias, and of the coefficients ``Plan.learn``; ``ahead`` is the states after it.
         load: (pointer, lanes, lane, mask) → states of memory (states, lanes).
         store: (pointer, lanes, lane, z, mask) puts them there.
         coefficients: (pointer, width, lane, mask) → q, of memory (rows, width).
-        no_sums: (current,) → zeros, a block for each gradient of ``Plan.summed``.
+        no_sums: (current,) → zeros, a block for each gradient of ``Plan.learn``.
         add: (sums, summed) → sums with gradients of coefficients added, which stay in registers.
         store_sums: (pointer, lanes, lane, sums, mask) puts them into memory (rows, lanes).
     """
@@ -94,11 +94,11 @@ def lane_functions(plan: Plan) -> BlockFunctions:
         _function("coefficients", "p, width, lane, mask", [
             "at = p + lane % width", f"return {tuple_of(f'tl.load(at + {k} * width, mask)' for k in range(plan.rows))}",
         ]),
-        _function("no_sums", "current", [f"return {tuple_of('tl.zeros_like(current)' for _ in plan.summed)}"]),
+        _function("no_sums", "current", [f"return {tuple_of('tl.zeros_like(current)' for _ in plan.learn)}"]),
         _function("add", "sums, summed", [
-            f"return {tuple_of(f'sums[{k}] + summed[{k}]' for k in range(len(plan.summed)))}",
+            f"return {tuple_of(f'sums[{k}] + summed[{k}]' for k in range(len(plan.learn)))}",
         ]),
         _function("store_sums", "p, lanes, lane, sums, mask", [
-            "at = p + lane", *(f"tl.store(at + {k} * lanes, sums[{k}], mask)" for k in range(len(plan.summed))),
+            "at = p + lane", *(f"tl.store(at + {k} * lanes, sums[{k}], mask)" for k in range(len(plan.learn))),
         ]),
     )  # fmt: skip

@@ -73,7 +73,7 @@ def _forward(plan: Plan) -> Any:
 def _backward(plan: Plan) -> Any:
     step, step_vjp, load, store, coefficients, no_sums, add, store_sums = lane_functions(plan)
     coupled, biased, states = (constant(x) for x in (plan.coupled, plan.biased, plan.states))
-    learn, filtered = constant(bool(plan.summed)), constant(plan.form.filtered)
+    learn, filtered = constant(bool(plan.learn)), constant(plan.form.filtered)
 
     @jit
     def backward(  # type: ignore[no-untyped-def]
@@ -177,7 +177,7 @@ def backward(
     grad_x, grad_first = torch.empty_like(call.current), torch.empty_like(grad_last)
     grad_y = torch.empty_like(call.conductance) if plan.coupled else None
     grad_bias = grad_last.new_empty(lanes) if plan.biased else None
-    grad_p = grad_last.new_empty(len(plan.summed), lanes) if plan.summed else None
+    grad_p = grad_last.new_empty(len(plan.learn), lanes) if plan.learn else None
     path = grad_last.new_empty(min(keep_every, steps), plan.states, lanes)
     tensors = (
         grad_spikes, call.current, call.conductance, call.bias, call.coefficients, call.decay, kept, path,

@@ -220,7 +220,7 @@ def backward(
         grad_spikes, currents, call.conductance, call.bias, call.coefficients, call.decay, call.feedback, kept, path,
         grad_last.clone(), of_currents, arriving,
     )  # fmt: skip
-    _launch(_backward(replace(plan, learn="none")), call, tensors, (steps, batch), KEEP_EVERY)
+    _launch(_backward(replace(plan, learn=())), call, tensors, (steps, batch), KEEP_EVERY)
     alone = Call(currents, call.conductance, call.bias, call.coefficients, call.constants, call.decay)
     g = recurrence.backward(plan, alone, kept, KEEP_EVERY, arriving, grad_last)
     of_next = g.current.view(steps, batch, neurons)[1:]
