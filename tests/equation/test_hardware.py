@@ -23,7 +23,7 @@ from izhi.hardware import artifact, fixed
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.core import compile, description, yosys
 from izhi.hardware.core.axi import AxiCore
-from izhi.hardware.core.shape import shape_of
+from izhi.hardware.core.chosen import shape_of
 from izhi.hardware.fixed import FixedPoint, fast
 from izhi.hardware.fixed.neuron import neuron_kind
 from izhi.network import Network

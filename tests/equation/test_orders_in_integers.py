@@ -17,7 +17,7 @@ from izhi import board, quantization
 from izhi.errors import ArtifactError, CheckpointError
 from izhi.hardware import artifact, c, fixed
 from izhi.hardware.artifact import IntegerArtifact
-from izhi.hardware.core.shape import shape_of
+from izhi.hardware.core.chosen import shape_of
 from izhi.hardware.fixed import fast
 from izhi.network import Network
 from izhi.neurons.neuron import DYNAMICS

@@ -11,9 +11,9 @@ from izhi.experiments.run_folder import load
 from izhi.hardware import fixed
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.artifact.integers import in_whole_numbers
+from izhi.hardware.core.chosen import shape_of
 from izhi.hardware.core.compile import library
 from izhi.hardware.core.fit import fitted
-from izhi.hardware.core.shape import shape_of
 from izhi.hardware.core.simulated import SimulatedCore
 from izhi.hardware.devices.core import CoreDevice
 from izhi.hardware.fixed import fast

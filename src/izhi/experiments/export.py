@@ -18,7 +18,7 @@ from izhi.experiments.settings import Experiment, Mark, marked
 from izhi.hardware import artifact as files, fixed
 from izhi.hardware.artifact import IntegerArtifact
 from izhi.hardware.artifact.integers import in_whole_numbers, most_tests
-from izhi.hardware.core import shape
+from izhi.hardware.core import chosen
 from izhi.network import Network
 from izhi.seeds import Purpose, derive_seed
 
@@ -56,7 +56,7 @@ def require_hardware(e: Experiment, dataset: Dataset, network: Network) -> None:
 
     integers = quantization.in_integers(network.eval(), reads=build.reading(e, dataset))
     encoding, steps = encoding_of(e), e.coding.steps
-    shape.require_core(integers, largest_input=shape.largest_input(e.flat()), steps=steps)
+    chosen.require_core(integers, largest_input=chosen.largest_input(e.flat()), steps=steps)
     spikes, scores = np.zeros((steps, 0, integers.inputs), np.uint8), np.zeros((0, len(dataset.classes)), np.int64)
     made = IntegerArtifact(integers, steps, tuple(dataset.classes), encoding, {}, spikes, scores)
     with TemporaryDirectory() as folder:

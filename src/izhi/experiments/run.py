@@ -17,7 +17,7 @@ from izhi.experiments import build, chance
 from izhi.experiments.run_folder import RunFolder
 from izhi.experiments.settings import Experiment
 from izhi.experiments.settings.description import describe
-from izhi.hardware.core import shape
+from izhi.hardware.core import chosen
 from izhi.kernels import Spikes
 from izhi.network import Network
 from izhi.network.encoders import Encoder
@@ -184,7 +184,7 @@ def require_core(e: Experiment, dataset: Dataset, weights: Mapping[str, Tensor])
     encoder = build.encoder(e, dataset)
     network = build.network(e, encoder.grid, len(dataset.classes), start=weights).eval()
     whole = in_integers(network, reads=build.reading(e, dataset))
-    shape.require_core(whole, largest_input=shape.largest_input(e.flat()), steps=e.coding.steps)
+    chosen.require_core(whole, largest_input=chosen.largest_input(e.flat()), steps=e.coding.steps)
 
 
 def evaluate(

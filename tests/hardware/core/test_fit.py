@@ -10,7 +10,8 @@ from hypothesis import given, settings, strategies as st
 from izhi.errors import SettingError
 from izhi.hardware import fixed
 from izhi.hardware.core import description, fitted, larger, packets, shape_of
-from izhi.hardware.core.shape import fingerprint, require_core
+from izhi.hardware.core.chosen import require_core
+from izhi.hardware.core.shape import fingerprint
 from networks import random_network, random_spikes
 
 STEPS = 6

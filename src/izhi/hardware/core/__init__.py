@@ -4,9 +4,10 @@ What drivers need (shapes, packets, the protocol, the simulated core) does witho
 """
 
 from izhi.errors import SimulatorError
+from izhi.hardware.core.chosen import shape_of
 from izhi.hardware.core.fit import fitted, larger
 from izhi.hardware.core.protocol import Error, Opcode
-from izhi.hardware.core.shape import CoreShape, LayerShape, ReadoutShape, shape_of
+from izhi.hardware.core.shape import CoreShape, LayerShape, ReadoutShape
 from izhi.hardware.core.simulated import SimulatedCore
 
 __all__ = [

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from izhi.errors import SettingError
-from izhi.hardware.core.shape import CoreShape, LayerShape, ReadoutShape, bits_of_all, constants_of, require_core
+from izhi.hardware.core.chosen import constants_of, require_core
+from izhi.hardware.core.shape import CoreShape, LayerShape, ReadoutShape, bits_of_all
 from izhi.hardware.fixed import IntegerLayer, IntegerNetwork, IntegerReadout, IntegerSynapse
 from izhi.hardware.fixed.network import IntegerProjection
 from izhi.hardware.networks import Array

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from izhi.hardware.core.chosen import constants_of
 from izhi.hardware.core.protocol import Opcode
-from izhi.hardware.core.shape import COUNTED_BITS, PAIR_BITS, CoreShape, LayerShape, ReadoutShape, constants_of
+from izhi.hardware.core.shape import COUNTED_BITS, PAIR_BITS, CoreShape, LayerShape, ReadoutShape
 from izhi.hardware.fixed import IntegerNetwork, Outcome
 from izhi.hardware.fixed.network import IntegerProjection
 from izhi.hardware.networks import Array

@@ -16,10 +16,11 @@ from typing import Any
 
 from izhi.errors import DeviceError, IzhiError, SettingError, of_extra, unknown
 from izhi.hardware.artifact import Artifact, IntegerArtifact, IPArtifact
+from izhi.hardware.core.chosen import largest_input, shape_of, takes_pairs
 from izhi.hardware.core.description import read
 from izhi.hardware.core.fit import larger
 from izhi.hardware.core.serial.frames import BAUD
-from izhi.hardware.core.shape import CoreShape, largest_input, shape_of, takes_pairs
+from izhi.hardware.core.shape import CoreShape
 from izhi.hardware.core.simulated import SimulatedCopies, SimulatedCore
 from izhi.hardware.devices.c import CDevice
 from izhi.hardware.devices.core import CoreDevice
