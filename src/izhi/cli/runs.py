@@ -34,6 +34,7 @@ from izhi.experiments.run_folder import RunFolder, load as load_run, versions
 from izhi.experiments.saved import CONFIG, PLAN
 from izhi.experiments.settings import Experiment, experiment, read, typed
 from izhi.experiments.settings.choices import USUAL_NEURONS, USUAL_SEARCH
+from izhi.experiments.settings.fields import comma_separated
 from izhi.experiments.settings.groups import DataSettings
 from izhi.experiments.study import protocol, report as study_report
 from izhi.experiments.study.run import Study
@@ -238,7 +239,7 @@ def train_experiment(a: argparse.Namespace, values: Mapping[str, object], comman
 
 
 def study(a: argparse.Namespace) -> None:
-    names = [name.strip() for name in (a.tasks or "").split(",") if name.strip()]
+    names = comma_separated(a.tasks or "")
     protocol_of = protocol.read(protocol.find(a.protocol), names)
     if a.search and not a.neurons:
         raise SettingError("search is for further neurons; name them by --neurons, or search in the protocol")

@@ -18,6 +18,7 @@ from izhi import files
 from izhi.errors import IzhiError, SettingError, in_one_line, shown, unknown
 from izhi.experiments import saved
 from izhi.experiments.settings import FIELDS, typed
+from izhi.experiments.settings.fields import comma_separated
 from izhi.experiments.tables import Table
 from izhi.spec import entry_of_preset
 
@@ -145,7 +146,7 @@ def wanted(text: str) -> dict[str, list[object]]:
     the value of a setting that is not chosen.
     """
     values: dict[str, list[object]] = {}
-    for condition in (x for x in text.split(",") if x.strip()):
+    for condition in comma_separated(text):
         key, equals, value = condition.partition("=")
         name, value = key.strip().replace("-", "_"), value.strip()
         if name not in FIELDS:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from izhi.errors import SettingError, unknown
 from izhi.experiments.settings import FIELDS, Mark, marked
 from izhi.experiments.settings.choices import USUAL_NEURONS, USUAL_SEARCH
+from izhi.experiments.settings.fields import comma_separated
 from izhi.spec import preset_names
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def parse_variants(neurons: str, connections: str | None) -> list[Variant]:
     """
     variants: dict[str, Variant] = {}
     kinds = [None] if connections is None else _kinds(connections)
-    items = [item.strip() for item in neurons.split(",") if item.strip()]
+    items = comma_separated(neurons)
     if not items:
         raise SettingError(f"neurons names nothing, expected neurons such as {USUAL_NEURONS}")
     for item, kind in product(items, kinds):
@@ -85,7 +86,7 @@ def named_variants(tables: object, connections: str | None = None) -> list[Varia
 
 
 def _kinds(connections: str) -> list[str]:
-    kinds = [kind.strip() for kind in connections.split(",") if kind.strip()]
+    kinds = comma_separated(connections)
     if not kinds:
         raise SettingError("connections names nothing, expected kinds such as linear,recurrent")
     return list(dict.fromkeys(kinds))
@@ -160,7 +161,7 @@ def parse_search(text: str) -> list[Range]:
             between trials.
     """
     ranges = []
-    for item in (piece.strip() for piece in text.split(",") if piece.strip()):
+    for item in comma_separated(text):
         left, equals, values = item.partition("=")
         neuron, dot, name = left.strip().rpartition(".")
         name = name.replace("-", "_")

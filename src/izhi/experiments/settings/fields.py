@@ -76,11 +76,14 @@ def marks_of(field: FieldInfo) -> Mark:
     return Mark(value if isinstance(value, int) else 0)
 
 
+def comma_separated(text: str) -> list[str]:
+    """The parts of a text between commas, but for empty ones."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def _parts(value: object) -> object:
     """A comma-separated string as a list, so that one syntax serves the command line."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
+    return comma_separated(value) if isinstance(value, str) else value
 
 
 def _limits(value: object) -> object:
@@ -95,7 +98,7 @@ def _shares(value: object) -> object:
     """``RS=.5,FS=.5`` as a mapping."""
     if not isinstance(value, str):
         return value
-    pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+    pairs = [part.partition("=") for part in comma_separated(value)]
     if not all(equals for _, equals, _ in pairs):
         raise ValueError("expected shares such as RS=.5,FS=.5")
     return {name.strip(): share.strip() for name, _, share in pairs}

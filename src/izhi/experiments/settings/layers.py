@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from izhi.errors import SettingError, shown, unknown
-from izhi.experiments.settings.fields import Group
+from izhi.experiments.settings.fields import Group, comma_separated
 from izhi.experiments.settings.neurons import NeuronSettings
 from izhi.spec import entry_of_preset, neuron_spec, preset_names
 from izhi.spec.assembly import WORDS, LayerKind, short_form
@@ -86,7 +86,7 @@ def parsed(text: str) -> list[dict[str, object]]:
 
     conv 16x5, pool 2, conv 32x5 norm neuron=RS learn=a+b, average 2, 128
     """
-    return [_table(part.strip()) for part in text.split(",") if part.strip()]
+    return [_table(part) for part in comma_separated(text)]
 
 
 def _table(part: str) -> dict[str, object]:
