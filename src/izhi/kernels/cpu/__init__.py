@@ -1,6 +1,6 @@
 """Kernels for CPUs, compiled by Numba at their first call and cached on disk."""
 
-from izhi.kernels.cpu import bits, event_tiles, events, samples, weighted
+from izhi.kernels.cpu import bits, event_tiles, events, samples, weighted, weighted_backward
 from izhi.kernels.cpu.delay import DELAYS
 from izhi.kernels.cpu.event_binning import bin_events
 from izhi.kernels.cpu.rate import rate
@@ -12,7 +12,7 @@ BITS = BitKernels(
     bits.packed_nonzero, bits.dense, bits.counted, events.listed, events.listed,
     ProductKernels(event_tiles.product, event_tiles.weight_gradient),
 )  # fmt: skip
-LAYER = LayerKernels(weighted.forward, weighted.backward)
+LAYER = LayerKernels(weighted.forward, weighted_backward.backward)
 SAMPLES = SampleKernels(samples.forward, samples.backward)
 
 __all__ = [
