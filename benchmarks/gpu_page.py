@@ -153,8 +153,8 @@ unit for it. A spill is a store to local memory, on AMD a register. Tests compil
 Forward and backward pass of 784-512-10 in bfloat16 from bits, T = 100, batch 16
 (`python benchmarks/gpu_launches.py`). Operations of torch include the check of the states and sums
 over the batch. Before, a step of Izhikevich neurons with a learned gain had 9 launches of Triton
-and waited for the GPU 30 times: 26 copies from the CPU, 4 reads. Recurrent neurons had a launch and a
-product for each time step and pass, 400 in this table's network, and have two launches for all.
+and waited for the GPU 30 times: 26 copies from the CPU, 4 reads. Recurrent neurons had a launch and
+a product for each time step and pass, 400 here; now a launch has all time steps.
 
 {launches}
 
