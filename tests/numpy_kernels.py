@@ -127,7 +127,7 @@ def forward_of_samples(
         if t == 0 and call.of_first is not None:
             currents[0] += call.of_first
         if t and call.feedback is not None:
-            currents[t] += (fired[t - 1].view(batch, -1) @ call.feedback.t()).view(-1)
+            torch.addmm(*_rows(batch, currents[t], fired[t - 1]), call.feedback.t(), out=currents[t].view(batch, -1))
         kept.append(state)
         spikes, _, state = forward(plan, _of_steps(call, currents, slice(t, t + 1)), state, 0)
         fired[t] = spikes[0]
@@ -148,7 +148,7 @@ def backward_of_samples(
         g = backward(replace(plan, learn=()), one, state, 1, arriving[t : t + 1], after)
         after = g.state
         if t and call.feedback is not None:
-            arriving[t - 1] += (g.current.view(batch, -1) @ call.feedback).view(-1)
+            torch.addmm(*_rows(batch, arriving[t - 1], g.current), call.feedback, out=arriving[t - 1].view(batch, -1))
     g = backward(plan, _of_steps(call, currents, slice(None)), kept, 1, arriving, grad_last)
     across = g.current.view(steps, batch, -1).float()
     of_feedback = None if call.feedback is None else torch.einsum("tbo,tbi->oi", across[1:], fired[:-1].float())
@@ -156,6 +156,11 @@ def backward_of_samples(
     return SampleGradients(
         g.current, of_weight, g.conductance, g.state, g.bias, g.coefficients, of_feedback, g.current[0].float()
     )  # fmt: skip
+
+
+def _rows(batch: int, *lanes: torch.Tensor) -> list[torch.Tensor]:
+    """Lanes as (B, N)."""
+    return [x.view(batch, -1) for x in lanes]
 
 
 def _of_steps(call: SampleCall, currents: torch.Tensor, steps: slice) -> Call:
