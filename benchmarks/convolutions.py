@@ -41,7 +41,7 @@ SUMS, TORCH = 1.1, 0.0
 def sums_below(density: float) -> Iterator[None]:
     """Convolutions visit what is not 0 in images of a lower density than this, and are torch's in others."""
     before = routes.DENSE_CONVOLUTION
-    routes.DENSE_CONVOLUTION = dict.fromkeys(before, density)
+    routes.DENSE_CONVOLUTION = dict.fromkeys(before, (density, density))
     try:
         yield
     finally:

@@ -1,11 +1,13 @@
 """The engine of planned runs: one after another, resources of a process, and histories that resume."""
 
+import pytest
 import torch
 
 from izhi import data
 from izhi.experiments import build
 from izhi.experiments.planned import PlannedRun, Resources, SerialRunner, extend_history, without_test_samples
 from izhi.experiments.settings import experiment
+from izhi.kernels import routes
 
 
 def test_a_serial_runner_keeps_each_outcome_before_the_next_run():
@@ -34,6 +36,18 @@ def test_resources_are_loaded_once_for_runs_of_the_same_data(monkeypatch):
         experiment({"dataset": "iris", "fold": 1})
     )
     assert len(loaded) == 2
+
+
+@pytest.mark.parametrize(("unit", "of_convolutions"), [("vectors of bfloat16", "bf16-mixed"), (None, "32-true")])
+def test_convolutions_are_in_bfloat16_where_a_cpu_multiplies_vectors_of_it(monkeypatch, unit, of_convolutions):
+    monkeypatch.setattr(routes, "convolution_unit", lambda dtype: unit)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    resources, settings = Resources(), {"dataset": "mnist", "accelerator": "cpu"}
+    found = [
+        resources.fabric(experiment({**settings, **changes}))._precision.precision
+        for changes in ({}, {"layers": "conv 4x3"}, {"layers": "conv 4x3", "precision": "32-true"})
+    ]
+    assert found == ["32-true", of_convolutions, "32-true"]
 
 
 def test_a_data_set_without_test_samples_keeps_the_others():

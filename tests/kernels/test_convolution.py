@@ -61,8 +61,13 @@ def spikes_of(*shape, density=0.1, seed=0):
     return (torch.rand(shape) < density).float()
 
 
+#: Label → a share of numbers that are not 0 for which it is chosen in float32.
+DENSITIES = {"sums over what is not 0": 0.1, "torch's, but for the gradient of the weights": 0.3, "torch's": 0.6}
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize("label", list(DENSITIES)[:2])
 @pytest.mark.parametrize(
     ("module", "size"),
     [
@@ -72,12 +77,12 @@ def spikes_of(*shape, density=0.1, seed=0):
         (nn.Conv1d(8, 24, 7, stride=3), (400,)),
     ],
 )  # fmt: skip
-def test_connections_use_them_as_torch_does(module, size):
-    spikes = spikes_of(7, 6, module.in_channels, *size).requires_grad_()
+def test_connections_use_them_as_torch_does(module, size, label):
+    spikes = spikes_of(7, 6, module.in_channels, *size, density=DENSITIES[label]).requires_grad_()
     connection = (Conv1d if isinstance(module, nn.Conv1d) else Conv2d).of(module)
     with routes.recorded() as found:
         current = connection(spikes).current
-    assert [route.kernel for route in found] == ["sums over what is not 0"]
+    assert [route.kernel for route in found] == [label]
     expected = nn.functional.conv1d if isinstance(module, nn.Conv1d) else nn.functional.conv2d
     expected = expected(
         spikes.flatten(0, 1), module.weight, None, module.stride, module.padding, module.dilation, module.groups
@@ -127,7 +132,7 @@ def test_autocast_is_in_bfloat16_with_gradients_of_the_weights_format():
 @pytest.mark.parametrize(
     ("spikes", "module", "reason"),
     [
-        (spikes_of(9, 5, 8, 16, 17, density=0.5), nn.Conv2d(8, 24, 3), "of inputs are not 0"),
+        (spikes_of(9, 5, 8, 16, 17, density=0.6), nn.Conv2d(8, 24, 3), "of inputs are not 0"),
         (spikes_of(2, 5, 8, 16, 17), nn.Conv2d(8, 24, 3), "it is small"),
         (spikes_of(9, 5, 8, 16, 17), nn.Conv2d(8, 7, 3), "so few channels leave vectors empty"),
         (spikes_of(9, 5, 8, 16, 17), nn.Conv2d(8, 32, 3, groups=8), "so few channels leave vectors empty"),
@@ -165,7 +170,7 @@ def test_formats_that_torch_does_not_multiply_are_refused_however_few_spikes_the
 
 
 def test_images_of_several_samples_are_counted():
-    spikes = spikes_of(128, 32, 8, 9, 9, density=0.5)  # whose 64th images are all of one sample
+    spikes = spikes_of(128, 32, 8, 9, 9, density=0.6)  # whose 64th images are all of one sample
     spikes[:, 0] = 0
     with routes.recorded() as found:
         convolve(spikes, nn.Conv2d(8, 24, 3).weight, (1, 1), (0, 0), (1, 1))
@@ -192,18 +197,19 @@ def test_gradients_flow_through_layers_as_with_torch():
     network = Network([*layers, nn.Linear(16 * 36, 3)])
     x = spikes_of(20, 8, 2, 18, 18, density=0.1)
     found = []
-    for kernel in ("sums over what is not 0", "torch's"):
+    for kernel, limits in zip(DENSITIES, [(2.0, 2.0), (0.0, 2.0), (0.0, 0.0)], strict=True):
         network.zero_grad()
         with routes.recorded() as routed, pytest.MonkeyPatch.context() as patch:
-            if kernel == "torch's":
-                patch.setattr(routes, "DENSE_CONVOLUTION", dict.fromkeys(routes.DENSE_CONVOLUTION, 0.0))
+            patch.setattr(routes, "DENSE_CONVOLUTION", dict.fromkeys(routes.DENSE_CONVOLUTION, limits))
             out = network(x)
             out = out[0] if isinstance(out, tuple) else out
             out.float().square().sum().backward()
         assert [r.kernel for r in routed if r.operation.startswith("convolution")] == [kernel] * 2
         found.append([p.grad.clone() for p in network.parameters() if p.grad is not None])
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    *ours, of_torch = found
+    for gradients in ours:
+        for one, other in zip(gradients, of_torch, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
 def test_packed_spikes_are_no_images():

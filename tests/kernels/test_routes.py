@@ -75,7 +75,9 @@ def test_recurrence_in_bfloat16_is_in_float32_where_it_has_no_kernel() -> None:
 
 BF16, F32 = torch.bfloat16, torch.float32
 SERVER, PLAIN, GPU = Machine("matrix unit", True), Machine(), Machine(None, True)
+VECTORS = Machine("vectors of bfloat16")
 FEW = SpikeStatistics(density=0.1, visited=0.05, active=0.3)
+SOME = SpikeStatistics(density=0.3, visited=0.2, active=0.6)
 MOST = SpikeStatistics(density=0.6, visited=0.5, active=0.9)
 _tiles = "matrix unit, spikes as bits along time"
 _sums = "sums over spikes, as bits along time"
@@ -104,7 +106,10 @@ _sums = "sums over spikes, as bits along time"
         # Images.
         (ProductCall(1, 8, source="image"), PLAIN, "count", "depends"),
         (ProductCall(1, 8, source="image", statistics=FEW), PLAIN, "sums", "10.0% of inputs are not 0"),
+        (ProductCall(1, 8, source="image", statistics=SOME), PLAIN, "gradient", "30.0% of inputs are not 0"),
         (ProductCall(1, 8, source="image", statistics=MOST), PLAIN, "dense", "60.0% of inputs are not 0"),
+        (ProductCall(1, 8, BF16, dense_dtype=BF16, source="image", statistics=FEW), VECTORS, "gradient", "10.0%"),
+        (ProductCall(1, 8, BF16, dense_dtype=BF16, source="image", statistics=SOME), VECTORS, "dense", "30.0%"),
         (ProductCall(1, 8, BF16, dense_dtype=BF16, source="image", statistics=FEW), PLAIN, "sums", "10.0%"),
         (ProductCall(1, 8, dense_dtype=BF16, source="image", statistics=FEW), SERVER, "dense", "10.0%"),
         (ProductCall(1, 7, source="image"), PLAIN, "dense", "so few channels leave vectors empty"),

@@ -101,7 +101,7 @@ def check(e: Experiment, dataset: Dataset) -> str:
         Population(evolved, Genome(evolved, e.evolution.evolve))
     machine = e.machine
     fabric = training.make_fabric(
-        machine.accelerator, devices=machine.devices, nodes=machine.nodes, precision=_precision(e)
+        machine.accelerator, devices=machine.devices, nodes=machine.nodes, precision=precision(e)
     )
     if e.machine.tensorboard and find_spec("tensorboard") is None:
         raise SettingError(f"tensorboard is set, but it is not installed; {install('tensorboard')}")
@@ -276,12 +276,16 @@ def _levels(e: Experiment) -> int | None:
 def fabric(e: Experiment) -> Fabric:
     """Fabric for the machine of an experiment, launched."""
     s = e.machine
-    return training.start_fabric(s.accelerator, devices=s.devices, nodes=s.nodes, precision=_precision(e))
+    return training.start_fabric(s.accelerator, devices=s.devices, nodes=s.nodes, precision=precision(e))
 
 
-def _precision(e: Experiment) -> str:
-    # A population is measured in float32, and so is then what it found.
-    return "32-true" if e.training.evolves and e.machine.precision == "auto" else e.machine.precision
+def precision(e: Experiment) -> str:
+    """What an experiment computes in: the one that is set, or else the fastest for its network on this machine."""
+    if e.machine.precision != "auto":
+        return e.machine.precision
+    if e.training.evolves:  # a population is measured in float32, and so is then what it found
+        return "32-true"
+    return training.fast_precision(e.machine.accelerator, convolutions=any(x.kind == "conv" for x in e.network.rows))
 
 
 def optimizer(e: Experiment) -> Optimizer:

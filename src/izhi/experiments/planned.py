@@ -49,7 +49,7 @@ class Resources:
 
     def fabric(self, e: Experiment) -> Fabric:
         """The fabric of an experiment, launched; of several processes, that of their first experiment."""
-        key = None if e.machine.devices * e.machine.nodes > 1 else (e.machine, e.training.evolves)
+        key = None if e.machine.devices * e.machine.nodes > 1 else (e.machine, build.precision(e))
         if self._fabric is None or self._fabric[0] != key:
             self._fabric = key, build.fabric(e)
         return self._fabric[1]

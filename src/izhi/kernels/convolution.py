@@ -34,11 +34,11 @@ class _Convolved(torch.autograd.Function):
     """Images (T, B, C, H, W) and weight (O, C/groups, *kernel) → (T, B, O, rows, columns)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, c: Convolution) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, c: Convolution, sums: bool) -> Tensor:
         rounded = weight.to(x.dtype)
         ctx.save_for_backward(x, rounded)
         ctx.convolution, ctx.weight_dtype = c, weight.dtype
-        return cpu.forward(c, x, rounded)
+        return cpu.forward(c, x, rounded) if sums else _dense(c, x, rounded)
 
     @staticmethod
     @once_differentiable
@@ -49,7 +49,17 @@ class _Convolved(torch.autograd.Function):
             of_x = _input_gradient(c, x, weight, g)
         if ctx.needs_input_grad[1]:
             of_weight = cpu.weight_gradient(c, x, g).to(ctx.weight_dtype).view_as(weight)
-        return of_x, of_weight, None
+        return of_x, of_weight, None, None
+
+
+def _dense(c: Convolution, x: Tensor, weight: Tensor) -> Tensor:
+    images, padding = x.flatten(0, 1), c.before
+    if c.before != c.after:
+        (top, left), (bottom, right) = c.before, c.after
+        images, padding = nn.functional.pad(images, (left, right, top, bottom)), (0, 0)
+    kernels = weight.view(c.outputs, -1, *c.kernel)
+    out = nn.functional.conv2d(images, kernels, None, c.stride, padding, c.dilation, c.groups)
+    return out.view(*x.shape[:2], *out.shape[1:])
 
 
 def _input_gradient(c: Convolution, x: Tensor, weight: Tensor, g: Tensor) -> Tensor:
@@ -82,10 +92,11 @@ def convolve(
     fits = x.dtype == weight.dtype or torch.is_autocast_enabled("cpu")  # torch says why they do not
     if fits and (not is_traced() or is_recording()):
         call = _counted(x, weight, dilation, groups)
-        if decide(CallDescription(call)).product.kernel == "sums":  # type: ignore[union-attr]
+        kernel = decide(CallDescription(call)).product.kernel  # type: ignore[union-attr]
+        if kernel in ("sums", "gradient"):
             c = _as_images(x, weight, stride, padding, dilation, groups)
             images = x.to(call.dense_dtype).contiguous().view(*x.shape[:2], c.inputs, *c.size)
-            out: Tensor = _Convolved.apply(images, weight, c)  # type: ignore[no-untyped-call]
+            out: Tensor = _Convolved.apply(images, weight, c, kernel == "sums")  # type: ignore[no-untyped-call]
             return out if weight.dim() == 4 else out.squeeze(-2)
     function: Any = nn.functional.conv1d if weight.dim() == 3 else nn.functional.conv2d
     found = function(x.flatten(0, 1), weight, None, stride, padding, dilation, groups)

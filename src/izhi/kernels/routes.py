@@ -25,9 +25,11 @@ from izhi.kernels.cpu.samples import MOST_LANES
 WORTH_PACKING, STEPS_WORTH_PACKING = 1 << 16, 4
 #: The share of visits above which a dense product is faster than sums; lower where bfloat16 has units of its own.
 DENSE = {torch.float32: 0.4, torch.bfloat16: 0.03}
-#: The share of numbers that are not 0 from which torch's convolutions are faster than sums: in formats without a unit
-#: of their own, and with the ones of bfloat16.
-DENSE_CONVOLUTION: Mapping[str | None, float] = {None: 0.2, "vectors of bfloat16": 0.1, "matrix unit": 0.03}
+#: The share of numbers that are not 0 from which torch's convolutions are faster than sums, forward and in the gradient
+#: of the weights: in formats without a unit of their own, and with the ones of bfloat16.
+DENSE_CONVOLUTION: Mapping[str | None, tuple[float, float]] = {
+    None: (0.2, 0.5), "vectors of bfloat16": (0.1, 0.2), "matrix unit": (0.03, 0.03),
+}  # fmt: skip
 #: Channels of a group from which they fill vectors.
 FEW_CHANNELS = 8
 #: Inputs up to which their weights are multiplied where neurons take the currents.
@@ -154,7 +156,7 @@ class CallDescription(NamedTuple):
 class ProductChoice(NamedTuple):
     """The kernel of a product: ``"count"`` asks for statistics first, for all else see ``label``."""
 
-    kernel: Literal["count", "dense", "sums", "tiles", "few"]
+    kernel: Literal["count", "dense", "sums", "gradient", "tiles", "few"]
     reason: str
     label: str = "dense product"
 
@@ -276,8 +278,11 @@ def _choose_convolution(c: ProductCall, machine: Machine) -> ProductChoice:
     if c.statistics is None:
         return ProductChoice("count", "it depends on the spikes")
     reason = f"{c.statistics.density:.1%} of inputs are not 0"
-    if c.statistics.density < DENSE_CONVOLUTION[convolution_unit(c.dense_dtype, machine)]:
+    forward, of_weights = DENSE_CONVOLUTION[convolution_unit(c.dense_dtype, machine)]
+    if c.statistics.density < forward:
         return ProductChoice("sums", reason, "sums over what is not 0")
+    if c.statistics.density < of_weights:
+        return ProductChoice("gradient", reason, "torch's, but for the gradient of the weights")
     return ProductChoice("dense", reason, "torch's")
 
 

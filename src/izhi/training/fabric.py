@@ -15,6 +15,7 @@ import torch
 from lightning_fabric import Fabric
 
 from izhi.errors import SettingError
+from izhi.kernels import routes
 
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
 
@@ -50,12 +51,16 @@ def _refused(accelerator: str, devices: int) -> Iterator[None]:
         raise SettingError(f"accelerator {accelerator!r}, devices {devices}: {str(error).splitlines()[0]}") from None
 
 
-def fast_precision(accelerator: str) -> Precision:
-    """``bf16-mixed`` where bfloat16 products are fast (CPUs with AMX, recent GPUs), else 32 bits."""
+def fast_precision(accelerator: str, *, convolutions: bool = False) -> Precision:
+    """``bf16-mixed`` where bfloat16 products are fast (CPUs with AMX, recent GPUs), else 32 bits.
+
+    For convolutions, CPUs that multiply vectors of bfloat16 are fast as well.
+    """
     if accelerator != "cpu" and torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
     has_amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    return "bf16-mixed" if has_amx() else "32-true"
+    is_fast = has_amx() or (convolutions and routes.convolution_unit(torch.bfloat16) is not None)
+    return "bf16-mixed" if is_fast else "32-true"
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h

@@ -27,7 +27,7 @@ def run(folder, **changes):
 
 
 def test_a_population_is_measured_in_float32_whoever_asks_for_the_machine(monkeypatch):
-    monkeypatch.setattr("izhi.training.fabric.fast_precision", lambda accelerator: "bf16-mixed")
+    monkeypatch.setattr("izhi.training.fast_precision", lambda accelerator, convolutions: "bf16-mixed")
     for optimizer, precision in (("snes", "32-true"), ("adam", "bf16-mixed")):
         e = experiment({"dataset": "iris", "optimizer": optimizer, "accelerator": "cpu"})
         assert build.fabric(e)._precision.precision == precision
