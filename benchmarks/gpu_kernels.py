@@ -48,13 +48,14 @@ from izhi.kernels import (
     WeightedSpikes,
     cuda,
     delay,
+    device,
     dispatch,
     packed,
     products,
     routes,
 )
 from izhi.kernels.cuda import events
-from izhi.kernels.plan import Formats, Grid, step_form
+from izhi.kernels.plan import Formats, Grid, PoolKind, step_form
 from izhi.kernels.routes import Machine, NeuronCall, ProductCall
 from izhi.neurons import surrogate
 from izhi.neurons.neuron import NeuronLayer as _NeuronLayer
@@ -86,7 +87,7 @@ def played_gpu() -> Iterator[None]:
             stack.enter_context(mock.patch.object(module, "bits_on", return_value=cuda.BITS))
         stack.enter_context(mock.patch.object(products, "ProductCall", product))
         stack.enter_context(mock.patch.object(dispatch, "NeuronCall", neurons))
-        stack.enter_context(mock.patch.object(delay, "device_of_kernels", return_value=("cuda", "")))
+        stack.enter_context(mock.patch.object(device, "device_of_kernels", return_value=("cuda", "")))
         stack.enter_context(mock.patch.object(delay, "_waits", return_value=True))
         for module in (dispatch, routes):
             machine = Machine(None, has_triton=True)
@@ -285,6 +286,13 @@ def _delayed(dtype: torch.dtype, steps: int, batch: int, width: int) -> None:
     cuda.DELAYS.backward(x, past, whole, x)
 
 
+def _pooled(dtype: torch.dtype, kind: PoolKind, window: tuple[int, int]) -> None:
+    """Pooled images, forward and backward."""
+    x = torch.zeros(3200, 24, 24, dtype=dtype)
+    out, place = cuda.POOLS.forward(x, kind, window)
+    cuda.POOLS.backward(out, place, kind, window, x.shape)
+
+
 def _step_and_trace(kind: str) -> None:
     """One step, forward and backward, and a trace."""
     neuron = _neuron(kind)
@@ -314,6 +322,7 @@ def _few() -> Iterator[Case]:
     yield _run, (NORMALIZED, "none", None, SHAPE, torch.bfloat16, Beside(feedback=True))
     yield _layer, (NORMALIZED,)
     yield _delayed, (torch.float32, *SHAPE)
+    yield _pooled, (torch.float32, "max", (2, 2))
 
 
 def _chosen() -> Iterator[Case]:
@@ -362,6 +371,10 @@ def _other_shapes() -> Iterator[Case]:
         yield _rate, (dtype, batch, inputs, steps)
     for dtype, shape in itertools.product((torch.float32, torch.bfloat16, torch.float16), (SHAPE, (1, 3, 7))):
         yield _delayed, (dtype, *shape)
+    for dtype, kind, window in itertools.product(
+        (torch.float32, torch.bfloat16, torch.float16), ("max", "mean"), ((2, 2), (1, 3))
+    ):
+        yield _pooled, (dtype, kind, window)
 
 
 def _every() -> Iterator[Case]:

@@ -171,7 +171,8 @@ def _of_steps(call: SampleCall, currents: torch.Tensor, steps: slice) -> Call:
 
 DEVICE = SimpleNamespace(
     COMPILER="NumPy", TAKES_FACTORS=False, LOADS_DECAY=False, LAYER=cpu.LAYER, DELAYS=cpu.DELAYS,
-    SAMPLES=SampleKernels(forward_of_samples, backward_of_samples), forward=forward, backward=backward, rate=cpu.rate,
+    POOLS=cpu.POOLS, SAMPLES=SampleKernels(forward_of_samples, backward_of_samples), forward=forward, backward=backward,
+    rate=cpu.rate,
 )  # fmt: skip
 
 

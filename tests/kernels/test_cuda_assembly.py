@@ -18,7 +18,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from izhi import LIF, Izhikevich, preset
-from izhi.kernels.plan import KEEP_EVERY, Call, Constants, LayerCall, Plan, SampleCall, step_form
+from izhi.kernels.plan import KEEP_EVERY, Call, Constants, LayerCall, Plan, PoolKind, SampleCall, step_form
 from tiers import long_but
 
 if not importlib.util.find_spec("triton"):
@@ -85,7 +85,7 @@ def test_each_kernel_of_a_layer_compiles(target: str, tmp_path: Path) -> None:
     rows = compiled(target, "few", tmp_path)
     kernels = {
         *(f"{of}.{way}" for of in ("recurrence", "samples") for way in ("forward", "backward")), "weighted.forward",
-        "delay.move", "delay.back",
+        "delay.move", "delay.back", "pool.pool", "pool.spread",
     }  # fmt: skip
     assert {row["kernel"] for row in rows} == kernels | {"events.list", "events.gradient", "events.expand"}
     for row in rows:
@@ -110,7 +110,7 @@ def test_every_launch_compiles(cases: str, target: str, tmp_path: Path) -> None:
 def launches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """The arguments of each launch, which launches nothing."""
     arguments: list[tuple[Any, ...]] = []
-    for module in ("delay", "events", "rate", "recurrence", "samples", "weighted"):
+    for module in ("delay", "events", "pool", "rate", "recurrence", "samples", "weighted"):
         monkeypatch.setattr(
             sys.modules[f"izhi.kernels.cuda.{module}"],
             "launch",
@@ -232,6 +232,22 @@ def test_shapes_formats_and_devices_of_recurrence(
         assert of_inference[1].numel() == of_inference[2].numel() == 0
     assert len(launches) == 5  # of which the gradients of all else, and spikes from bits, are one each
     check_tensors(launches, META)
+
+
+@pytest.mark.parametrize("kind", ["max", "mean"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_shapes_formats_and_devices_of_pools(
+    dtype: torch.dtype, kind: PoolKind, launches: list[tuple[Any, ...]]
+) -> None:
+    with FakeTensorMode(), torch.device(SECOND):
+        x = torch.empty(T * B, 9, 7, dtype=dtype)
+        out, place = cuda.POOLS.forward(x, kind, (2, 3))
+        assert (out.shape, out.dtype) == ((T * B, 4, 2), dtype)
+        assert (place.shape, place.dtype) == (out.shape if kind == "max" else (0,), torch.uint8)
+        grad = cuda.POOLS.backward(out, place, kind, (2, 3), x.shape)
+        assert (grad.shape, grad.dtype) == (x.shape, dtype)
+    assert len(launches) == 2
+    check_tensors(launches, SECOND)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

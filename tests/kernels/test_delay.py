@@ -32,7 +32,7 @@ def kernels_of(request, monkeypatch):
     """Delays by the kernels of a device; those of a GPU in Triton's interpreter."""
     if request.param == "cuda":
         pytest.importorskip("triton")
-        monkeypatch.setattr("izhi.kernels.delay.device_of_kernels", lambda *_: ("cuda", ""))
+        monkeypatch.setattr("izhi.kernels.device.device_of_kernels", lambda *_: ("cuda", ""))
 
 
 @pytest.mark.usefixtures("kernels_of")
@@ -220,7 +220,7 @@ def test_a_gpu_shows_it_in_what_arrives(kernels, monkeypatch):
     if kernels == "cuda":
         pytest.importorskip("triton")
     kind = None if kernels == "torch" else "cuda"
-    monkeypatch.setattr("izhi.kernels.delay.device_of_kernels", lambda *_: (kind, ""))
+    monkeypatch.setattr("izhi.kernels.device.device_of_kernels", lambda *_: (kind, ""))
     monkeypatch.setattr("izhi.kernels.delay._waits", lambda _: True)
     x, past, delays = spikes_of(10, 2, 3), torch.zeros(4, 2, 3), torch.tensor([1.0, float("nan"), float("inf")])
     found = delayed(x, past, delays)

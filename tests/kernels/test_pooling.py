@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from torch import nn
 
 from izhi.kernels import pool
@@ -11,12 +11,21 @@ from izhi.network.sequence import each_step
 SIZES = st.integers(1, 9)
 
 
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.slow)])
+def kernels_of(request, monkeypatch):
+    """Pools by the kernels of a device; those of a GPU in Triton's interpreter."""
+    if request.param == "cuda":
+        pytest.importorskip("triton")
+        monkeypatch.setattr("izhi.kernels.device.device_of_kernels", lambda *_: ("cuda", ""))
+
+
+@pytest.mark.usefixtures("kernels_of")
 @given(
     kind=st.sampled_from([nn.MaxPool2d, nn.AvgPool2d]), shape=st.tuples(SIZES, SIZES, SIZES, SIZES),
     kernel=st.sampled_from([(2, 2), (3, 2), (1, 4), (4, 3)]), dtype=st.sampled_from([torch.float32, torch.bfloat16]),
     ties=st.booleans(), seed=st.integers(0, 99),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pools_are_those_of_torch(kind, shape, kernel, dtype, ties, seed):
     torch.manual_seed(seed)
     x = torch.randn(shape)
@@ -34,6 +43,7 @@ def test_pools_are_those_of_torch(kind, shape, kernel, dtype, ties, seed):
     torch.testing.assert_close(*gradients, **exactly)
 
 
+@pytest.mark.usefixtures("kernels_of")
 @pytest.mark.parametrize("module", [nn.MaxPool1d(3), nn.AvgPool1d(2)])
 def test_pools_along_one_direction(module):
     x = torch.randn(4, 3, 11, requires_grad=True)
@@ -43,9 +53,11 @@ def test_pools_along_one_direction(module):
     torch.testing.assert_close(*(torch.autograd.grad(y, x, g)[0] for y in (found, expected)))
 
 
-def test_what_is_not_a_number_stays_so():
+@pytest.mark.usefixtures("kernels_of")
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_is_not_a_number_stays_so(place):
     x = torch.ones(1, 1, 4, 4)
-    x[0, 0, 1, 1] = torch.nan
+    x[0, 0, place, place] = torch.nan
     assert pool(nn.MaxPool2d(2), x).isnan().sum() == 1
 
 

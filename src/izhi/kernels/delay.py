@@ -14,11 +14,9 @@ import torch
 from torch import Tensor
 
 from izhi.errors import DivergenceError
-from izhi.kernels.device import kernels_on
+from izhi.kernels.device import kernels_for
 from izhi.kernels.lazy import dense, materialize
-from izhi.kernels.plan import DelayKernels
 from izhi.kernels.products import product as multiply
-from izhi.kernels.routes import FORMATS, device_of_kernels, this_machine
 from izhi.kernels.tracing import is_traced, once_differentiable
 
 Weighed = TypeVar("Weighed")
@@ -90,9 +88,9 @@ class _Delayed(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, past: Tensor, delays: Tensor) -> Tensor:
         whole = whole_steps(delays, len(past) - 1)
         ctx.save_for_backward(x, past, delays, whole)
-        kernels = _kernels(x)
+        kernels = kernels_for(x)
         if kernels is not None:
-            return kernels.forward(x.contiguous(), past.contiguous(), delays, whole)
+            return kernels.DELAYS.forward(x.contiguous(), past.contiguous(), delays, whole)
         return _marked(_moved(x, past, whole, 0), delays)
 
     @staticmethod
@@ -100,10 +98,10 @@ class _Delayed(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> Any:
         x, past, delays, whole = ctx.saved_tensors
         largest = len(past) - 1
-        kernels = _kernels(x)
+        kernels = kernels_for(x)
         if kernels is not None:
             g = dense(g).to(x.dtype).contiguous()
-            grad_x, grad_past, grad = kernels.backward(x.contiguous(), past.contiguous(), whole, g)
+            grad_x, grad_past, grad = kernels.DELAYS.backward(x.contiguous(), past.contiguous(), whole, g)
             return grad_x, grad_past, _inward(grad, delays, largest)
         depth, length = len(past), len(x)
         steps = torch.arange(depth + length, device=g.device)[:, None] - depth + whole
@@ -112,11 +110,6 @@ class _Delayed(torch.autograd.Function):
         grad_past, grad_x = (g.gather(0, index) * arrives).split([depth, length])
         grad = (g * _slope(x, past, whole)).float().sum((0, 1))
         return grad_x, grad_past, _inward(grad, delays, largest)
-
-
-def _kernels(x: Tensor) -> DelayKernels | None:
-    device, _ = device_of_kernels("auto", x.device.type, this_machine())
-    return None if device is None or x.dtype not in FORMATS[device] else kernels_on(device).DELAYS
 
 
 def _moved(x: Tensor, past: Tensor, whole: Tensor, more: int) -> Tensor:

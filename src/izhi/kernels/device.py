@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from izhi.kernels import cpu
-from izhi.kernels.plan import Call, DelayKernels, Gradients, LayerKernels, Plan, SampleKernels
+from izhi.kernels.plan import Call, DelayKernels, Gradients, LayerKernels, Plan, PoolKernels, SampleKernels
+from izhi.kernels.routes import FORMATS, device_of_kernels, this_machine
 
 
 class Device(Protocol):
@@ -24,6 +25,8 @@ class Device(Protocol):
     """Kernels that delay spikes."""
     LAYER: LayerKernels
     """Kernels that take the product in front of the neurons too."""
+    POOLS: PoolKernels
+    """Kernels of pools."""
     SAMPLES: SampleKernels
     """Kernels of whole samples: of recurrent neurons and, on a CPU, of those with few inputs."""
 
@@ -50,3 +53,9 @@ def kernels_on(device: str) -> Device:
     from izhi.kernels import cuda
 
     return cast(Device, cuda)
+
+
+def kernels_for(x: Tensor) -> Device | None:
+    """The kernels of a tensor's device, if they take its format."""
+    device, _ = device_of_kernels("auto", x.device.type, this_machine())
+    return None if device is None or x.dtype not in FORMATS[device] else kernels_on(device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from izhi.equation import Equation
 from izhi.equation.integers import fixed_point_constants
@@ -186,6 +186,23 @@ class DelayKernels(NamedTuple):
 
     forward: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
     backward: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+
+
+#: The largest or the mean of what a window sees.
+PoolKind = Literal["max", "mean"]
+
+
+class PoolKernels(NamedTuple):
+    """Kernels of windows that lie side by side.
+
+    Attributes:
+        forward: (planes (N, H, W), kind, size of a window down and across) → what each sees, (N, ⌊H/down⌋, ⌊W/across⌋);
+            and of the largest its place in the window, counted by rows, in uint8, the first of equal ones.
+        backward: (gradients of these, places, kind, size of a window, shape of the planes) → gradient of the planes.
+    """
+
+    forward: Callable[[Tensor, PoolKind, tuple[int, int]], tuple[Tensor, Tensor]]
+    backward: Callable[[Tensor, Tensor, PoolKind, tuple[int, int], torch.Size], Tensor]
 
 
 class SampleKernels(NamedTuple):

@@ -1,4 +1,4 @@
-"""Pools of windows that do not overlap, differentiable: by kernels on a CPU, by torch elsewhere."""
+"""Pools of windows that do not overlap, differentiable."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from izhi.kernels.cpu import pool as cpu
-from izhi.kernels.cpu.pool import MOST_IN_WINDOW, Kind
+from izhi.kernels.device import kernels_for
 from izhi.kernels.lazy import dense, materialize
+from izhi.kernels.plan import PoolKernels, PoolKind
 from izhi.kernels.tracing import is_traced, once_differentiable
 
-_KINDS: dict[type[nn.Module], tuple[Kind, int]] = {
+#: Features in a window, at most: a byte says which of them was the largest.
+MOST_IN_WINDOW = 256
+_KINDS: dict[type[nn.Module], tuple[PoolKind, int]] = {
     nn.MaxPool1d: ("max", 1), nn.MaxPool2d: ("max", 2), nn.AvgPool1d: ("mean", 1), nn.AvgPool2d: ("mean", 2),
 }  # fmt: skip
 
@@ -22,38 +24,34 @@ class _Pool(torch.autograd.Function):
     """Planes (N, H, W) → (N, H/down, W/across); of equal ones the gradient goes to the first, as torch has it."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kind: Kind, kernel: tuple[int, int]) -> Tensor:
-        out, place = cpu.forward(x, kind, kernel)
+    def forward(ctx: Any, x: Tensor, kind: PoolKind, window: tuple[int, int], kernels: PoolKernels) -> Tensor:
+        out, place = kernels.forward(x, kind, window)
         ctx.save_for_backward(place)
-        ctx.kind, ctx.kernel, ctx.shape = kind, kernel, x.shape
+        ctx.kind, ctx.window, ctx.shape, ctx.kernels = kind, window, x.shape, kernels
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
         (place,) = ctx.saved_tensors
-        return cpu.backward(dense(g).contiguous(), place, ctx.kind, ctx.kernel, ctx.shape), None, None
+        found = ctx.kernels.backward(dense(g).contiguous(), place, ctx.kind, ctx.window, ctx.shape)
+        return found, None, None, None
 
 
 def pool(module: nn.Module, x: Tensor) -> Tensor | None:
     """What a pool of torch gives for x (N, C, L) or (N, C, H, W), by a kernel; None where no kernel covers it."""
     known, is_hooked = _KINDS.get(type(module)), bool(module._forward_hooks or module._forward_pre_hooks)
-    if (
-        known is None
-        or is_hooked
-        or x.device.type != "cpu"
-        or x.dtype not in (torch.float32, torch.bfloat16)
-        or is_traced()
-    ):
+    if known is None or is_hooked or is_traced() or (kernels := kernels_for(x)) is None:
         return None
     kind, dimensions = known
-    kernel = _window(module, dimensions)
-    if kernel is None or x.dim() != dimensions + 2:
+    window = _window(module, dimensions)
+    if window is None or x.dim() != dimensions + 2:
         return None
     *planes, height, width = x.shape if dimensions == 2 else (*x.shape[:2], 1, x.shape[2])
-    if height < kernel[0] or width < kernel[1] or not x.numel():
+    if height < window[0] or width < window[1] or not x.numel():
         return None
-    found: Tensor = _Pool.apply(materialize(x).contiguous().view(-1, height, width), kind, kernel)  # type: ignore[no-untyped-call]
+    images = materialize(x).contiguous().view(-1, height, width)
+    found: Tensor = _Pool.apply(images, kind, window, kernels.POOLS)  # type: ignore[no-untyped-call]
     places = found.shape[1:] if dimensions == 2 else found.shape[2:]
     return found.view(*planes, *places)
 

@@ -3,6 +3,7 @@
 from izhi.kernels.cpu import bits, event_tiles, events, samples, weighted, weighted_backward
 from izhi.kernels.cpu.delay import DELAYS
 from izhi.kernels.cpu.event_binning import bin_events
+from izhi.kernels.cpu.pool import POOLS
 from izhi.kernels.cpu.rate import rate
 from izhi.kernels.cpu.recurrence import backward, forward
 from izhi.kernels.plan import BitKernels, LayerKernels, ProductKernels, SampleKernels
@@ -21,6 +22,7 @@ __all__ = [
     "DELAYS",
     "LAYER",
     "LOADS_DECAY",
+    "POOLS",
     "SAMPLES",
     "TAKES_FACTORS",
     "backward",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Literal
 
 import numpy as np
 import torch
@@ -12,15 +11,11 @@ from torch import Tensor
 from izhi.kernels.cpu import arena
 from izhi.kernels.cpu.parallel import Kernel, array, compile_kernel, four_numbers, launch, number, share
 from izhi.kernels.cpu.scalars import codec, f32
-
-#: The largest or the mean of what a window sees.
-Kind = Literal["max", "mean"]
-#: Features in a window, at most: a byte says which of them was the largest.
-MOST_IN_WINDOW = 256
+from izhi.kernels.plan import PoolKernels, PoolKind
 
 
 @cache
-def _forward(kind: Kind, kernel: tuple[int, int], dtype: torch.dtype) -> Kernel:
+def _forward(kind: PoolKind, kernel: tuple[int, int], dtype: torch.dtype) -> Kernel:
     load, store, element = codec(dtype)
     (down, across), is_max = kernel, kind == "max"
     size = f32(down * across)
@@ -55,7 +50,7 @@ def _forward(kind: Kind, kernel: tuple[int, int], dtype: torch.dtype) -> Kernel:
 
 
 @cache
-def _backward(kind: Kind, kernel: tuple[int, int], dtype: torch.dtype) -> Kernel:
+def _backward(kind: PoolKind, kernel: tuple[int, int], dtype: torch.dtype) -> Kernel:
     load, store, element = codec(dtype)
     (down, across), is_max = kernel, kind == "max"
     size = f32(down * across)
@@ -90,7 +85,7 @@ def _backward(kind: Kind, kernel: tuple[int, int], dtype: torch.dtype) -> Kernel
     return backward
 
 
-def forward(x: Tensor, kind: Kind, kernel: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def forward(x: Tensor, kind: PoolKind, kernel: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Planes (N, H, W), pooled: (N, ⌊H/down⌋, ⌊W/across⌋); and where in its window the largest was, in uint8."""
     planes, height, width = x.shape
     rows, columns = height // kernel[0], width // kernel[1]
@@ -100,9 +95,12 @@ def forward(x: Tensor, kind: Kind, kernel: tuple[int, int]) -> tuple[Tensor, Ten
     return out, place
 
 
-def backward(grad: Tensor, place: Tensor, kind: Kind, kernel: tuple[int, int], shape: torch.Size) -> Tensor:
+def backward(grad: Tensor, place: Tensor, kind: PoolKind, kernel: tuple[int, int], shape: torch.Size) -> Tensor:
     """The gradient of planes of that shape from that of what they were pooled to."""
     planes, height, width = shape
     found, kernel_of = arena.empty(*shape, dtype=grad.dtype), _backward(kind, kernel, grad.dtype)
     launch(kernel_of, planes, height, width, *grad.shape[1:], grad, place, found, pieces=planes)
     return found
+
+
+POOLS = PoolKernels(forward, backward)

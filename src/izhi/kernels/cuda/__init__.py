@@ -3,6 +3,7 @@
 from izhi.kernels.cuda.delay import DELAYS
 from izhi.kernels.cuda.events import BITS
 from izhi.kernels.cuda.launch import is_interpreted
+from izhi.kernels.cuda.pool import POOLS
 from izhi.kernels.cuda.rate import rate
 from izhi.kernels.cuda.recurrence import backward, forward
 from izhi.kernels.cuda.samples import SAMPLES
@@ -16,6 +17,7 @@ __all__ = [
     "DELAYS",
     "LAYER",
     "LOADS_DECAY",
+    "POOLS",
     "SAMPLES",
     "TAKES_FACTORS",
     "backward",

@@ -27,7 +27,7 @@ def is_interpreted() -> bool:
 #: Of every kernel. Products and sums must stay apart: contracted, spikes at the threshold would differ.
 OPTIONS: dict[str, Any] = {} if is_interpreted() else {"enable_fp_fusion": False}
 #: Arguments that differ between calls of a layer, for whose values nothing is compiled anew.
-VARYING = ("steps", "batch", "chunks", "keep_every", "keep", "rows", "key0", "key1")
+VARYING = ("steps", "batch", "chunks", "keep_every", "keep", "rows", "planes", "key0", "key1")
 #: Triton's versions whose compiled kernels ``_launcher`` is known to launch; others launch in their own way.
 _DIRECT = ("3.9",)
 _is_direct = triton.__version__.rpartition(".")[0] in _DIRECT and not is_interpreted()

@@ -1,0 +1,89 @@
+"""Pools of windows that do not overlap, as two Triton kernels; a window keeps a byte, in torch eight."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from izhi.kernels.cuda.launch import kernel, launch
+from izhi.kernels.cuda.scalars import divided
+from izhi.kernels.plan import PoolKernels, PoolKind
+
+#: Features of one program.
+BLOCK = 256
+
+
+@kernel
+def _pool(  # type: ignore[no-untyped-def]
+    x, out, place, planes, height, width, down: tl.constexpr, across: tl.constexpr, is_max: tl.constexpr,
+    block: tl.constexpr,
+):  # fmt: skip
+    """A program has so many windows."""
+    at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
+    rows, columns = height // down, width // across
+    mask = at < tl.cast(planes, tl.int64) * rows * columns
+    row, column = at // columns % rows, at % columns
+    corner = (at // (rows * columns) * height + row * down) * width + column * across
+    best = tl.load(x + corner, mask, 0.0).to(tl.float32)
+    where, total = tl.zeros((block,), tl.int32), tl.zeros((block,), tl.float32)
+    for k in range(down * across):
+        value = tl.load(x + corner + k // across * width + k % across, mask, 0.0).to(tl.float32)
+        # The first of equal ones, and what is not a number, as torch has it.
+        larger = (value > best) | (value != value)
+        best, where = tl.where(larger, value, best), tl.where(larger, k, where)
+        total += value
+    if is_max:
+        tl.store(out + at, best, mask)
+        tl.store(place + at, where, mask)
+    else:
+        tl.store(out + at, divided(total, tl.full((block,), down * across, tl.float32)), mask)
+
+
+@kernel
+def _spread(  # type: ignore[no-untyped-def]
+    g, place, grad, planes, height, width, down: tl.constexpr, across: tl.constexpr, is_max: tl.constexpr,
+    block: tl.constexpr,
+):  # fmt: skip
+    """A program has so many features of the planes."""
+    at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
+    rows, columns = height // down, width // across
+    mask = at < tl.cast(planes, tl.int64) * height * width
+    row, column = at // width % height, at % width
+    seen = mask & (row < rows * down) & (column < columns * across)
+    window = (at // (height * width) * rows + row // down) * columns + column // across
+    arrives = tl.load(g + window, seen, 0.0).to(tl.float32)
+    if is_max:
+        where = tl.load(place + window, seen, 0)
+        arrives = tl.where(where == row % down * across + column % across, arrives, 0.0)
+    else:
+        arrives = divided(arrives, tl.full((block,), down * across, tl.float32))
+    tl.store(grad + at, arrives, mask)
+
+
+def forward(x: Tensor, kind: PoolKind, window: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Planes (N, H, W), pooled: (N, ⌊H/down⌋, ⌊W/across⌋); and where in its window the largest was, in uint8."""
+    planes, height, width = x.shape
+    out = x.new_empty(planes, height // window[0], width // window[1])
+    place = torch.empty(out.shape if kind == "max" else 0, dtype=torch.uint8, device=x.device)
+    _launched(_pool, out, window, kind, x, out, place, planes, height, width)
+    return out, place
+
+
+def backward(g: Tensor, place: Tensor, kind: PoolKind, window: tuple[int, int], shape: torch.Size) -> Tensor:
+    """The gradient of planes of that shape from that of what they were pooled to."""
+    grad = g.new_empty(shape)
+    _launched(_spread, grad, window, kind, g, place, grad, *shape)
+    return grad
+
+
+def _launched(function: Any, made: Tensor, window: tuple[int, int], kind: PoolKind, *arguments: Any) -> None:
+    if made.numel():
+        grid, (down, across) = (triton.cdiv(made.numel(), BLOCK),), window
+        launch(function, grid, *arguments, down=down, across=across, is_max=int(kind == "max"), block=BLOCK)
+
+
+POOLS = PoolKernels(forward, backward)
