@@ -54,6 +54,8 @@ def check(row: dict[str, Any]) -> None:
     assert not row["atomics"]
     if row["kernel"].startswith("recurrence") or (row["kernel"] == "weighted.forward" and has_units):
         assert not row["contractions"]
+    if row["kernel"].startswith("recurrence") and row["target"] in ("sm_80", "sm_90"):
+        assert row["shared"]  # where loads of later steps arrive
     if row["kernel"].startswith("samples"):  # without tensor cores, products are contractions, which adds exactly
         assert row["contractions"] in (0, samples.ROWS * samples.BLOCK**2 // (32 * row["warps"]))
     if has_units and row["kernel"] in ("events.product", "events.gradient", "weighted.forward"):

@@ -20,6 +20,8 @@ from izhi.kernels.plan import Call, Gradients, Plan
 
 #: Lanes of one program.
 BLOCK = 256
+#: Steps whose numbers are on their way from memory while one computes, and that one; where a target copies meanwhile.
+STAGES = 4
 
 
 @cache
@@ -27,7 +29,7 @@ def _forward(plan: Plan) -> Any:
     of_lane = lane_functions(plan)
     step, load, store, coefficients = of_lane.step, of_lane.load, of_lane.store, of_lane.coefficients
     coupled, biased, states = (constant(x) for x in (plan.coupled, plan.biased, plan.states))
-    filtered = constant(plan.form.filtered)
+    filtered, stages = constant(plan.form.filtered), constant(STAGES)
 
     @jit
     def forward(  # type: ignore[no-untyped-def]
@@ -53,7 +55,7 @@ def _forward(plan: Plan) -> Any:
         bias_of = tl.zeros_like(z[0])
         if biased:
             bias_of = tl.load(bias + lane % bias_width, mask)
-        for t in range(steps):
+        for t in tl.range(steps, num_stages=stages):
             if keep_every > 0:
                 if t % keep_every == 0:
                     store(kept + (t // keep_every) * states * lanes, lanes, lane, z, mask)
@@ -73,7 +75,7 @@ def _forward(plan: Plan) -> Any:
 def _backward(plan: Plan) -> Any:
     step, step_vjp, load, store, coefficients, no_sums, add, store_sums = lane_functions(plan)
     coupled, biased, states = (constant(x) for x in (plan.coupled, plan.biased, plan.states))
-    learn, filtered = constant(bool(plan.learn)), constant(plan.form.filtered)
+    learn, filtered, stages = constant(bool(plan.learn)), constant(plan.form.filtered), constant(STAGES)
 
     @jit
     def backward(  # type: ignore[no-untyped-def]
@@ -107,7 +109,7 @@ def _backward(plan: Plan) -> Any:
             begin = part * keep_every
             length = tl.minimum(keep_every, steps - begin)
             z = load(kept + part * states * lanes, lanes, lane, mask)
-            for t in range(length):
+            for t in tl.range(length, num_stages=stages):
                 store(path + t * states * lanes, lanes, lane, z, mask)
                 row = (begin + t) * lanes + lane
                 current = tl.load(x + row, mask).to(tl.float32)
@@ -116,7 +118,7 @@ def _backward(plan: Plan) -> Any:
                     g = tl.load(y + row, mask).to(tl.float32)
                 z, spike = step(z, q, current, g, bias_of, s)
             tl.debug_barrier()
-            for behind in range(length):
+            for behind in tl.range(length, num_stages=stages):
                 t = length - 1 - behind
                 after = z
                 z = load(path + t * states * lanes, lanes, lane, mask)
