@@ -20,3 +20,11 @@ def kernel(request: pytest.FixtureRequest) -> str:
         request.getfixturevalue("uncompiled")
         return "cpu"
     return str(request.param)
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.slow)])
+def kernels_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Delays and pools by the kernels of a device; those of a GPU in Triton's interpreter."""
+    if request.param == "cuda":
+        pytest.importorskip("triton")
+        monkeypatch.setattr("izhi.kernels.device.device_of_kernels", lambda *_: ("cuda", ""))

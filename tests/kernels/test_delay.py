@@ -27,14 +27,6 @@ def test_each_neuron_waits_its_own_number_of_steps():
     assert y[:, 0].nonzero().tolist() == [[0, 1], [2, 2]]
 
 
-@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.slow)])
-def kernels_of(request, monkeypatch):
-    """Delays by the kernels of a device; those of a GPU in Triton's interpreter."""
-    if request.param == "cuda":
-        pytest.importorskip("triton")
-        monkeypatch.setattr("izhi.kernels.device.device_of_kernels", lambda *_: ("cuda", ""))
-
-
 @pytest.mark.usefixtures("kernels_of")
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(

@@ -11,14 +11,6 @@ from izhi.network.sequence import each_step
 SIZES = st.integers(1, 9)
 
 
-@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.slow)])
-def kernels_of(request, monkeypatch):
-    """Pools by the kernels of a device; those of a GPU in Triton's interpreter."""
-    if request.param == "cuda":
-        pytest.importorskip("triton")
-        monkeypatch.setattr("izhi.kernels.device.device_of_kernels", lambda *_: ("cuda", ""))
-
-
 @pytest.mark.usefixtures("kernels_of")
 @given(
     kind=st.sampled_from([nn.MaxPool2d, nn.AvgPool2d]), shape=st.tuples(SIZES, SIZES, SIZES, SIZES),
