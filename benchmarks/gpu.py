@@ -35,8 +35,7 @@ from torch import Tensor, nn
 from izhi import LIF, Izhikevich, preset
 from izhi.connections import ConductanceSynapse, ExponentialSynapse, Linear
 from izhi.experiments.benchmark.peers import without_samna
-from izhi.kernels import PackedSpikes, cuda
-from izhi.kernels.cpu import rate as rate_on_cpu
+from izhi.kernels import PackedSpikes, cpu, cuda
 from izhi.network import Layer, Network
 from izhi.spec import ORDERS
 from izhi.spec.lif import RESETS
@@ -123,7 +122,7 @@ def check_bits(steps: int) -> None:
     """The encoder's bits are the CPU's; a network learns from them as from dense spikes."""
     values = torch.rand(4, INPUTS)
     words = cuda.rate(values.to(WHERE), steps, 3, None)
-    assert torch.equal(words.cpu(), rate_on_cpu(values, steps, 3, None))
+    assert torch.equal(words.cpu(), cpu.rate(values, steps, 3, None))
     torch.manual_seed(0)
     layers = [Layer(Linear(INPUTS, NEURONS), LIF(kernel="cuda")), Layer(Linear(NEURONS, 4), LIF(kernel="cuda"))]
     network, found = Network(layers).to(WHERE), []
@@ -142,6 +141,31 @@ def check_float16(steps: int) -> None:
     """Spikes in float16 are those of the same currents in float32."""
     current, neuron = torch.rand(steps, 3, NEURONS).half().to(WHERE), LIF(kernel="cuda").to(WHERE)
     assert torch.equal(neuron(current)[0].float(), neuron(current.float())[0])
+
+
+def check_delays_and_pools(steps: int) -> None:
+    """Delayed spikes and pools, and their gradients, are the CPU's."""
+    x, past = torch.rand(steps, 3, NEURONS), torch.rand(6, 3, NEURONS)
+    delays, whole = torch.linspace(0, 5, NEURONS), torch.linspace(0, 5, NEURONS).round().long()
+    arguments = x, past, delays, whole
+    found = [(cpu, arguments), (cuda, tuple(a.to(WHERE) for a in arguments))]
+    for one, two in zip(*(_delayed(kernels, *given) for kernels, given in found), strict=True):
+        torch.testing.assert_close(one, two.cpu())
+    images = (torch.rand(3 * steps, 9, 11) < 0.4).float()
+    for kind in ("max", "mean"):
+        moved = [(cpu, images), (cuda, images.to(WHERE))]
+        for one, two in zip(*(_pooled(kernels, kind, given) for kernels, given in moved), strict=True):
+            assert torch.equal(one, two.cpu()), kind
+
+
+def _delayed(kernels: Any, x: Tensor, past: Tensor, delays: Tensor, whole: Tensor) -> list[Tensor]:
+    out = kernels.DELAYS.forward(x, past, delays, whole)
+    return [out, *kernels.DELAYS.backward(x, past, whole, out)]
+
+
+def _pooled(kernels: Any, kind: str, x: Tensor) -> list[Tensor]:
+    out, place = kernels.POOLS.forward(x, kind, (2, 3))
+    return [out, place, kernels.POOLS.backward(out, place, kind, (2, 3), x.shape)]
 
 
 def check_second_device(steps: int) -> None:
@@ -194,7 +218,8 @@ def check_compile(steps: int) -> None:
 
 
 CHECKS = (
-    check_spikes_and_gradients, check_bits, check_float16, check_second_device, check_graph, check_compile,
+    check_spikes_and_gradients, check_bits, check_float16, check_delays_and_pools, check_second_device, check_graph,
+    check_compile,
 )  # fmt: skip
 
 

@@ -125,10 +125,10 @@ estimates. To measure them on a CUDA machine, run
 
     make gpu
 
-which checks spikes, gradients, float16, a second device, CUDA graphs and `torch.compile`, times
-training steps beside snnTorch, SpikingJelly, Norse, sinabs, Rockpool and spyx (and EXODUS, where it
-is installed), and writes `build/gpu/gpu.md` and `gpu.json`. `make gpu SMALL=1` tries the script in
-Triton's interpreter.
+which checks spikes, gradients, float16, delays, pools, a second device, CUDA graphs and
+`torch.compile`, times training steps beside snnTorch, SpikingJelly, Norse, sinabs, Rockpool and
+spyx (and EXODUS, where it is installed), and writes `build/gpu/gpu.md` and `gpu.json`.
+`make gpu SMALL=1` tries the script in Triton's interpreter.
 
 The page is written by
 

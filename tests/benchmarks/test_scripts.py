@@ -363,12 +363,12 @@ def test_gpu(tmp_path):
     said = run("gpu", "--small", "--out", tmp_path)
     report = json.loads((tmp_path / "gpu.json").read_text())
     assert {x["outcome"] for x in report["checks"]} <= {"passed", "skipped"}
-    assert len(report["checks"]) == 6
+    assert len(report["checks"]) == 7
     assert {x["library"] for x in report["times"]} >= {"Izhi LIF", "Izhi Izhikevich", "snnTorch"}
     # Of the others, those that are installed run too.
     assert all(reason.startswith("ModuleNotFoundError") for reason in report["missing"].values()), report["missing"]
     assert (tmp_path / "gpu.md").read_text() + "\n" == said
-    assert said.count("| passed |") >= 4
+    assert said.count("| passed |") >= 5
 
 
 @pytest.mark.slow
