@@ -8,7 +8,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from izhi.kernels.cpu.rows import SMALL_OUTPUT
 from izhi.kernels.lazy import LazyTensor, Source, dense, owned
+from izhi.kernels.low_rank import factors_of, multiplied
 from izhi.kernels.packed import BinarySpikes, PackedSpikes, Spikes, bits_of
 from izhi.kernels.tracing import once_differentiable
 
@@ -74,7 +76,12 @@ class _Active(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, g: Tensor) -> Any:
         (active,) = ctx.saved_tensors
-        return owned(g).mul_(active), None
+        factors = factors_of(g, g.dtype, SMALL_OUTPUT)
+        if factors is None:
+            return owned(g).mul_(active), None
+        of_outputs, weight = factors
+        of_samples = weight * active.reshape(len(active), 1, -1)
+        return multiplied(of_outputs.transpose(0, 1), of_samples).transpose(0, 1).view(g.shape), None
 
 
 class _Scaled(torch.autograd.Function):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from izhi.kernels.cpu import arena
 from izhi.kernels.lazy import LazyTensor, Source
 
 
@@ -36,7 +37,14 @@ class LowRankGradient(LazyTensor):
 
 def _product(g: Tensor, weight: Tensor) -> Tensor:
     turned = g.transpose(0, 1)  # steps and samples lie in memory as those of g do
-    return (turned @ weight).transpose(0, 1) if turned.is_contiguous() else g @ weight
+    return multiplied(turned, weight).transpose(0, 1) if turned.is_contiguous() else multiplied(g, weight)
+
+
+def multiplied(g: Tensor, weight: Tensor) -> Tensor:
+    """g @ weight, in memory that is used again on a CPU."""
+    if g.device.type != "cpu":
+        return g @ weight
+    return torch.matmul(g, weight, out=arena.empty(*g.shape[:-1], weight.shape[-1], dtype=g.dtype))
 
 
 def factors_of(gradient: Tensor, dtype: torch.dtype, most: int | None = None) -> tuple[Tensor, Tensor] | None:
