@@ -43,8 +43,8 @@ class Online(Backprop):
     lacks the effect of a spike on other neurons, and on the readout's trace, after the end of its segment.
 
     Traces take samples·neurons·inputs·states numbers. A first pass without gradients computes the output of all steps,
-    so that any loss can be used. Where coefficients, a synapse's τ or a bias behind a synapse are learned, the traces
-    of their layer are computed step by step in torch.
+    so that any loss can be used. Where a synapse's τ is learned, the traces of its layer are computed step by step in
+    torch.
 
     Attributes:
         optimizer: see ``Backprop``.
@@ -330,13 +330,29 @@ class _LayerTraces(_Traces):
         return tuple(self.neuron.coefficients())
 
     def after(self, drive: SynapticInput, coefficients: Sequence[Tensor | float], before: Any) -> list[Tensor]:
-        state = self.neuron.initial_state(drive.current[0]) if before is None else before
-        learned = any(_is_learned(x) for x in (drive.bias, drive.synapse and drive.synapse.decay, *coefficients))
-        # A parameter has a value for each sample here, which kernels do not take.
-        kernel = "reference" if learned else self.neuron.kernel
-        memory, tensors = Memory(state.memory.synapse), tuple(x for x in state if isinstance(x, Tensor))
-        _, memory, after = kernels.run(drive, memory, tensors, tuple(coefficients), self.neuron.settings, kernel)
-        return [*after, *memory.synapse]
+        state, shape = self.neuron.initial_state(drive.current[0]) if before is None else before, drive.shape[1:]
+        traces, states = state.memory.synapse, tuple(x for x in state if isinstance(x, Tensor))
+        settings, kernel = self.neuron.settings, self.neuron.kernel
+        if _is_learned(drive.synapse and drive.synapse.decay):
+            kernel = "reference"  # kernels take one decay, and here is one for each sample's neuron
+        elif any(map(_is_learned, (drive.bias, *coefficients))):
+            # Kernels take parameters of each neuron: every sample's neuron is one of its own, of a single sample.
+            drive, coefficients = _of_one_sample(drive), [_in_a_row(x, shape) for x in coefficients]
+            traces, states = (tuple(x.reshape(1, -1) for x in tensors) for tensors in (traces, states))
+        _, memory, after = kernels.run(drive, Memory(traces), states, tuple(coefficients), settings, kernel)
+        return [x.view(shape) for x in (*after, *memory.synapse)]
+
+
+def _of_one_sample(drive: SynapticInput) -> SynapticInput:
+    """Arrivals (T, B, N), and a bias (B, N), as those of B·N neurons of one sample."""
+    current, conductance = (x if x is None else x.flatten(1)[:, None] for x in (drive.current, drive.conductance))
+    bias = drive.bias if drive.bias is None else _in_a_row(drive.bias, drive.shape[1:])
+    return drive._replace(current=cast(Tensor, current), conductance=conductance, bias=cast("Tensor | None", bias))
+
+
+def _in_a_row(parameter: Tensor | float, shape: torch.Size) -> Tensor | float:
+    """A parameter of each neuron, or of each sample's, as one of B·N neurons."""
+    return parameter.expand(shape).reshape(-1) if isinstance(parameter, Tensor) else parameter
 
 
 def _derivatives(state: Tensor, asked: Sequence[Tensor]) -> tuple[Tensor, ...]:
