@@ -30,6 +30,12 @@ def test_it_is_its_product() -> None:
     assert torch.equal(found + 0, torch.cat([expected[:1], torch.zeros(1, 4, 6), expected[2:]]))
 
 
+def test_it_is_computed_behind_weights_that_learn() -> None:
+    g, weight = torch.randn(3, 4, 5), torch.randn(5, 6, requires_grad=True)
+    found = LowRankGradient(g, weight) + 0  # after a backward pass, where what is done to weights is recorded
+    assert torch.equal(found, g @ weight) and not found.requires_grad
+
+
 @pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(

@@ -40,6 +40,7 @@ def _product(g: Tensor, weight: Tensor) -> Tensor:
     return multiplied(turned, weight).transpose(0, 1) if turned.is_contiguous() else multiplied(g, weight)
 
 
+@torch.no_grad()  # who reads a gradient after the backward pass may do so where weights record what is done to them
 def multiplied(g: Tensor, weight: Tensor) -> Tensor:
     """g @ weight, in memory that is used again on a CPU."""
     if g.device.type != "cpu":
