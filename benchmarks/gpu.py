@@ -33,9 +33,10 @@ if not torch.cuda.is_available():
 from torch import Tensor, nn
 
 from izhi import LIF, Izhikevich, preset
-from izhi.connections import ConductanceSynapse, ExponentialSynapse, Linear
+from izhi.connections import ConductanceSynapse, Conv2d, ExponentialSynapse, Linear
 from izhi.experiments.benchmark.peers import without_samna
-from izhi.kernels import PackedSpikes, cpu, cuda
+from izhi.kernels import PackedSpikes, cpu, cuda, pool_bits
+from izhi.kernels.packed import BinarySpikes, as_bits
 from izhi.network import Layer, Network
 from izhi.spec import ORDERS
 from izhi.spec.lif import RESETS
@@ -168,6 +169,29 @@ def _pooled(kernels: Any, kind: str, x: Tensor) -> list[Tensor]:
     return [out, place, kernels.POOLS.backward(out, place, kind, (2, 3), x.shape)]
 
 
+def check_images(steps: int) -> None:
+    """Neurons of images fire the CPU's bits, which are pooled; a convolution of bits learns as one of numbers."""
+    torch.manual_seed(0)
+    current, pull = torch.rand(steps, 3, 4, 9, 11), torch.randn(steps, 3, 4, 4, 3)
+    found = []
+    for kernel, where in (("cpu", torch.device("cpu")), ("cuda", WHERE)):
+        x = current.to(where).requires_grad_()
+        spikes = pool_bits(nn.MaxPool2d((2, 3)), LIF(kernel=kernel).to(where)(x)[0])
+        assert isinstance(spikes, BinarySpikes)
+        (of_current,) = torch.autograd.grad((spikes * pull.to(where)).sum(), x)
+        found.append([spikes.detach().cpu(), of_current.cpu()])
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two)
+    bits, connection = as_bits((torch.rand(steps, 3, 4, 9, 11, device=WHERE) < 0.2).float()), Conv2d(4, 8, 3).to(WHERE)
+    learned = []
+    for x in (bits, bits + 0):
+        connection.zero_grad()
+        connection(x).current.square().sum().backward()
+        learned.append([p.grad for p in connection.parameters()])
+    for one, two in zip(*learned, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-2, atol=1e-2)
+
+
 def check_second_device(steps: int) -> None:
     """A layer runs on the second GPU, whichever is the current one."""
     if torch.cuda.device_count() < 2:
@@ -218,7 +242,8 @@ def check_compile(steps: int) -> None:
 
 
 CHECKS = (
-    check_spikes_and_gradients, check_bits, check_float16, check_delays_and_pools, check_second_device, check_graph,
+    check_spikes_and_gradients, check_bits, check_float16, check_delays_and_pools, check_images,
+    check_second_device, check_graph,
     check_compile,
 )  # fmt: skip
 

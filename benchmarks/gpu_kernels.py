@@ -67,6 +67,8 @@ TARGETS["gfx942"] = GPUTarget("hip", "gfx942", 64)
 _HOST = make_backend(TARGETS["sm_80"])
 #: T, B, N: lanes that are divisible by 16.
 SHAPE = (40, 16, 32)
+#: The same with N as an image, of which spikes are bits.
+IMAGES = (40, 16, 1, 4, 8)
 NeuronLayer: TypeAlias = _NeuronLayer[Any, Any]
 LIF_RESETS = ("subtract", "soft", "zero", "value", "none")
 IZHIKEVICH_RESETS = ("subtract", "none", "smooth")
@@ -293,6 +295,14 @@ def _pooled(dtype: torch.dtype, kind: PoolKind, window: tuple[int, int]) -> None
     cuda.POOLS.backward(out, place, kind, window, x.shape)
 
 
+def _pooled_bits(dtype: torch.dtype, window: tuple[int, int]) -> None:
+    """Pooled images of bits, forward and backward."""
+    words = torch.zeros(3200, 24, 24, dtype=torch.int32)
+    out, first = cuda.POOLS.forward_of_bits(words, window)
+    g = torch.zeros(100, 25, 32, *out.shape[1:], dtype=dtype)
+    cuda.POOLS.backward_of_bits(g, first.view(25, 4, 32, 24, 24), window)
+
+
 def _step_and_trace(kind: str) -> None:
     """One step, forward and backward, and a trace."""
     neuron = _neuron(kind)
@@ -323,6 +333,8 @@ def _few() -> Iterator[Case]:
     yield _layer, (NORMALIZED,)
     yield _delayed, (torch.float32, *SHAPE)
     yield _pooled, (torch.float32, "max", (2, 2))
+    yield _pooled_bits, (torch.float32, (2, 2))
+    yield _run, (NORMALIZED, "none", None, IMAGES)
 
 
 def _chosen() -> Iterator[Case]:
@@ -375,6 +387,11 @@ def _other_shapes() -> Iterator[Case]:
         (torch.float32, torch.bfloat16, torch.float16), ("max", "mean"), ((2, 2), (1, 3))
     ):
         yield _pooled, (dtype, kind, window)
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        yield _pooled_bits, (dtype, (2, 2))
+        for kind in (NORMALIZED, SUBTRACTING):
+            yield _run, (kind, "none", None, IMAGES, dtype)
+            yield _run, (kind, "all", None, IMAGES, dtype)
 
 
 def _every() -> Iterator[Case]:

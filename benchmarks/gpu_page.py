@@ -125,7 +125,7 @@ estimates. To measure them on a CUDA machine, run
 
     make gpu
 
-which checks spikes, gradients, float16, delays, pools, a second device, CUDA graphs and
+which checks spikes, gradients, float16, delays, pools, images, a second device, CUDA graphs and
 `torch.compile`, times training steps beside snnTorch, SpikingJelly, Norse, sinabs, Rockpool and
 spyx (and EXODUS, where it is installed), and writes `build/gpu/gpu.md` and `gpu.json`.
 `make gpu SMALL=1` tries the script in Triton's interpreter.

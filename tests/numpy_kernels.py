@@ -79,8 +79,9 @@ class Lane:
 
 
 def forward(
-    plan: Plan, call: Call, state: torch.Tensor, keep_every: int, into: tuple[torch.Tensor, torch.Tensor] | None = None
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    plan: Plan, call: Call, state: torch.Tensor, keep_every: int,
+    into: tuple[torch.Tensor, torch.Tensor] | None = None, batch: int = 0,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
     """As that of ``izhi.kernels.cpu``."""
     spikes, last = into or (torch.empty_like(call.current), torch.empty_like(state))
     lane, z, kept = Lane(plan, call), Lanes(state.numpy()), []
@@ -89,6 +90,8 @@ def forward(
             kept.append(torch.from_numpy(z[EVERY]))
         spikes[t] = torch.from_numpy(np.asarray(lane.step(z, t)))
     last.copy_(torch.from_numpy(z.values))
+    if batch:
+        spikes = PackedSpikes.pack(spikes.view(len(spikes), batch, -1)).words
     return spikes, torch.stack(kept) if kept else torch.empty(0, *state.shape), last
 
 

@@ -9,6 +9,7 @@ from izhi.errors import ShapeError
 from izhi.kernels import PackedSpikes, convolve, routes
 from izhi.kernels.cpu import convolution
 from izhi.kernels.cpu.geometry import Convolution
+from izhi.kernels.packed import as_bits
 from izhi.network import Network
 from izhi.network.connections import Conv1d, Conv2d
 from izhi.network.layers import Layer
@@ -94,6 +95,32 @@ def test_connections_use_them_as_torch_does(module, size, label):
         torch.autograd.grad(current, wanted, g), torch.autograd.grad(expected, wanted, g), strict=True
     ):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize("density", DENSITIES.values())
+@pytest.mark.parametrize(
+    ("module", "size"),
+    [
+        (nn.Conv2d(6, 8, 3, padding=1), (20, 20)), (nn.Conv2d(6, 8, 4, padding="same"), (20, 20)),
+        (nn.Conv2d(6, 8, 3, dilation=2, groups=2), (20, 20)), (nn.Conv1d(8, 24, 4, padding="same"), (400,)),
+    ],
+)  # fmt: skip
+def test_spikes_that_are_bits_are_kept_as_bits(module, size, density):
+    numbers = spikes_of(35, 6, module.in_channels, *size, density=density).requires_grad_()
+    connection = (Conv1d if isinstance(module, nn.Conv1d) else Conv2d).of(module)
+    bits = as_bits(numbers.detach()).requires_grad_()
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: (kept.append(x), x)[1], lambda x: x):
+        one = connection(bits).current
+    assert sum(x.nbytes for x in kept) < numbers.nbytes / 10
+    other = connection(numbers).current
+    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    g = torch.randn(one.shape)
+    gradients = [torch.autograd.grad(y, (x, module.weight), g) for y, x in ((one, bits), (other, numbers))]
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_each_kernel_of_a_layer_compiles(target: str, tmp_path: Path) -> None:
     rows = compiled(target, "few", tmp_path)
     kernels = {
         *(f"{of}.{way}" for of in ("recurrence", "samples") for way in ("forward", "backward")), "weighted.forward",
-        "delay.move", "delay.back", "pool.pool", "pool.spread",
+        "delay.move", "delay.back", "pool.pool", "pool.spread", "pool.any", "pool.to_first",
     }  # fmt: skip
     assert {row["kernel"] for row in rows} == kernels | {"events.list", "events.gradient", "events.expand"}
     for row in rows:
@@ -248,6 +248,19 @@ def test_shapes_formats_and_devices_of_pools(
         assert (place.shape, place.dtype) == (out.shape if kind == "max" else (0,), torch.uint8)
         grad = cuda.POOLS.backward(out, place, kind, (2, 3), x.shape)
         assert (grad.shape, grad.dtype) == (x.shape, dtype)
+    assert len(launches) == 2
+    check_tensors(launches, SECOND)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_shapes_formats_and_devices_of_pools_of_bits(dtype: torch.dtype, launches: list[tuple[Any, ...]]) -> None:
+    with FakeTensorMode(), torch.device(SECOND):
+        out, first = cuda.POOLS.forward_of_bits(torch.empty(B * 2 * 3, 9, 7, dtype=torch.int32), (2, 3))
+        assert (out.shape, out.dtype) == ((B * 2 * 3, 4, 2), torch.int32)
+        assert (first.shape, first.dtype) == ((B * 2 * 3, 9, 7), torch.int32)
+        g = torch.empty(T, B, 3, 4, 2, dtype=dtype)
+        grad = cuda.POOLS.backward_of_bits(g, first.view(B, 2, 3, 9, 7), (2, 3))
+        assert (grad.shape, grad.dtype) == ((T, B, 3, 9, 7), dtype)
     assert len(launches) == 2
     check_tensors(launches, SECOND)
 

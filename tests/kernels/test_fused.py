@@ -17,6 +17,7 @@ from snntorch import surrogate as theirs
 from izhi import LIF, IzhiError, Izhikevich, IzhikevichParameters, preset
 from izhi.errors import SlowKernelWarning
 from izhi.kernels import Synapse, SynapticInput, rate
+from izhi.kernels.packed import BinarySpikes
 from izhi.network.connections import CONNECTIONS, ExponentialSynapse, Linear
 from izhi.network.layers import Layer
 from izhi.neurons import surrogate as ours
@@ -106,6 +107,25 @@ def drive_of(current, conductance, synapse, biased):
     bias = torch.randn(current.shape[2]) * 0.1 * 0.2 if biased else None
     implicit = 0.0 if conductance is None else 1.5
     return SynapticInput(current, conductance, bias, Synapse(torch.tensor(0.8), implicit) if synapse else None)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("steps", [3, 33])
+def test_neurons_of_images_fire_bits_as_others_fire_numbers(kernel, steps):
+    torch.manual_seed(0)
+    current = 0.2 * torch.randn(steps, 3, 4, 9, 11)  # whose samples begin within blocks of lanes
+    found = []
+    for shape in (current.shape, (steps, 3, 4 * 9 * 11)):
+        neuron = Izhikevich(kernel=kernel, learn=("a1",)).to(DEVICE[kernel])
+        drive = current.to(DEVICE[kernel]).view(shape).requires_grad_()
+        spikes, last = neuron(drive)
+        assert isinstance(spikes, BinarySpikes) is (len(shape) > 3)
+        loss = (spikes.flatten(2) * torch.linspace(-1, 1, 4 * 9 * 11, device=drive.device)).sum() + last[0].sum()
+        gradients = torch.autograd.grad(loss, (drive, *neuron.parameters()))
+        found.append([x.detach().flatten() for x in (spikes + 0, last[0], *gradients)])
+    assert float(found[0][0].sum()) > 0
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
 
 
 @UNCOMPILED
@@ -549,16 +569,19 @@ cases += [(izhikevich(ORDERS["fpga-ip"]), True), (lif("subtract", True), True), 
 for equation, quantized in cases:
     form = StepForm(equation, coupled=not quantized, filtered=True, biased=True, quantized=quantized)
     plan = Plan(form, surrogate.ATan, torch.bfloat16, shared=False, learn=tuple(range(len(form.coefficients) + 1)))
-    for kernel, pointers in ((recurrence._forward(plan), 9), (recurrence._backward(plan), 14)):
+    forward, backward = recurrence._forward(plan), recurrence._backward(plan)
+    numbers, bits = {"as_bits": 0}, {"as_bits": 1}
+    for kernel, pointers, sizes, own in ((forward, 9, 6, numbers), (forward, 9, 6, bits), (backward, 14, 5, {})):
         names = kernel.arg_names
         of_memory = {"x": "*bf16", "y": "*bf16", "spikes": "*bf16", "grad_spikes": "*bf16",
                      "grad_x": "*bf16", "grad_y": "*bf16"}
-        signature = {}
-        for place, name in enumerate(names[:-1]):
-            kind = "*fp32" if place < pointers else "i32" if place < pointers + 5 else "fp32"
-            signature[name] = of_memory.get(name, kind)
-        signature["block"] = "constexpr"
-        source = ASTSource(kernel, signature, {"block": 256})
+        if own == bits:
+            of_memory["spikes"] = "*i32"
+        constants, signature = {"block": 256, **own}, {}
+        for place, name in enumerate(names):
+            kind = "*fp32" if place < pointers else "i32" if place < pointers + sizes else "fp32"
+            signature[name] = "constexpr" if name in constants else of_memory.get(name, kind)
+        source = ASTSource(kernel, signature, constants)
         ptx = compile(source, target=GPUTarget("cuda", 80, 32), options=OPTIONS).asm["ptx"]
         assert "div.full" not in ptx, "approximate divisions"
         assert "fma.rn.f32" not in ptx, "contracted products and sums"
@@ -568,7 +591,7 @@ for equation, quantized in cases:
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert len(done.stdout.split()) == 24
+    assert len(done.stdout.split()) == 36
 
 
 @pytest.mark.gpu

@@ -33,7 +33,8 @@ def test_it_is_its_product() -> None:
 def test_it_is_computed_behind_weights_that_learn() -> None:
     g, weight = torch.randn(3, 4, 5), torch.randn(5, 6, requires_grad=True)
     found = LowRankGradient(g, weight) + 0  # after a backward pass, where what is done to weights is recorded
-    assert torch.equal(found, g @ weight) and not found.requires_grad
+    assert torch.equal(found, g @ weight)
+    assert not found.requires_grad
 
 
 @pytest.mark.slow

@@ -5,8 +5,12 @@ import torch
 from hypothesis import HealthCheck, given, settings, strategies as st
 from torch import nn
 
-from izhi.kernels import pool
+from izhi.kernels import pool, pool_bits
+from izhi.kernels.packed import BinarySpikes, as_bits
+from izhi.network.connections import Conv2d
+from izhi.network.layers import Layer
 from izhi.network.sequence import each_step
+from izhi.neurons import LIF
 
 SIZES = st.integers(1, 9)
 
@@ -33,6 +37,55 @@ def test_pools_are_those_of_torch(kind, shape, kernel, dtype, ties, seed):
     torch.testing.assert_close(found, expected, **exactly)
     gradients = (torch.autograd.grad(y, x, g)[0] for y in (found, expected))
     torch.testing.assert_close(*gradients, **exactly)
+
+
+@pytest.mark.usefixtures("kernels_of")
+@given(
+    steps=st.sampled_from([1, 31, 32, 65]), shape=st.tuples(st.integers(1, 3), *[SIZES] * 3),
+    kernel=st.sampled_from([(2, 2), (3, 2), (1, 4), (4, 3)]), density=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    dtype=st.sampled_from([torch.float32, torch.bfloat16]), seed=st.integers(0, 99),
+)  # fmt: skip
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_pools_of_bits_are_those_of_numbers(steps, shape, kernel, density, dtype, seed):
+    torch.manual_seed(seed)
+    numbers = (torch.rand(steps, *shape) < density).to(dtype)
+    module, bits = nn.MaxPool2d(kernel), as_bits(numbers).requires_grad_()
+    found = pool_bits(module, bits)
+    if shape[2] < kernel[0] or shape[3] < kernel[1]:
+        assert found is None
+        return
+    expected = module(numbers.requires_grad_().flatten(0, 1)).view(found.shape)
+    assert isinstance(found, BinarySpikes)
+    assert (found.dtype, bool((found == expected).all())) == (dtype, True)
+    g = torch.randn(expected.shape).to(dtype)
+    assert torch.equal(*(torch.autograd.grad(y, x, g)[0] for y, x in ((found, bits), (expected, numbers))))
+
+
+@pytest.mark.usefixtures("kernels_of")
+def test_bits_are_pooled_along_one_direction():
+    numbers = (torch.rand(5, 4, 3, 11) < 0.3).float()
+    found = pool_bits(nn.MaxPool1d(3), as_bits(numbers))
+    assert torch.equal(found + 0, nn.functional.max_pool1d(numbers.flatten(0, 1), 3).view(found.shape))
+
+
+@pytest.mark.parametrize("module", [nn.AvgPool2d(2), nn.MaxPool2d(3, stride=2), nn.MaxPool1d(2)])
+def test_other_pools_take_numbers(module):
+    spikes = as_bits(torch.ones(3, 2, 1, 4, 4))
+    assert pool_bits(module, spikes) is None
+    spikes[0, 0, 0, 0, 0] = 3.0  # no bit
+    assert pool_bits(nn.MaxPool2d(2), spikes) is None
+
+
+def test_what_lies_between_layers_of_images_stays_bits():
+    torch.manual_seed(0)
+    layers = [Layer(Conv2d(1, 4, 3), LIF()), nn.MaxPool2d(2), Layer(Conv2d(4, 8, 3, bias=False), LIF()), nn.Flatten()]
+    spikes, found = 3 * torch.rand(9, 5, 1, 12, 12), []
+    for module in layers:
+        spikes = module(spikes)[0] if isinstance(module, Layer) else each_step(module, spikes)
+        found.append(spikes)
+    assert all(isinstance(x, BinarySpikes) for x in found)
+    assert [x.shape[2:] for x in found] == [(4, 10, 10), (4, 5, 5), (8, 3, 3), (72,)]
+    assert found[-1].any()
 
 
 @pytest.mark.usefixtures("kernels_of")

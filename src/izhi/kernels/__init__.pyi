@@ -19,7 +19,7 @@ from .packed import (
     once as once,
     spikes_of_neurons as spikes_of_neurons,
 )
-from .pooling import pool as pool
+from .pooling import pool as pool, pool_bits as pool_bits
 from .products import (
     AnyInput as AnyInput,
     SpikeProduct as SpikeProduct,

@@ -32,9 +32,12 @@ class Device(Protocol):
 
     def forward(
         self, plan: Plan, call: Call, state: Tensor, keep_every: int,
-        into: tuple[Tensor, Tensor] | None = None,
+        into: tuple[Tensor, Tensor] | None = None, batch: int = 0,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-        """Spikes (T, lanes), every k-th state (T/k, states, lanes), the state after the last step."""
+        """Spikes (T, lanes), every k-th state (T/k, states, lanes), the state after the last step.
+
+        Of ``batch`` samples, spikes are words (B, ⌈T/32⌉, N).
+        """
 
     def backward(
         self, plan: Plan, call: Call, kept: Tensor, keep_every: int,

@@ -156,7 +156,10 @@ class _Now(NamedTuple):
 
 
 class _Fused(torch.autograd.Function):
-    """Currents, coefficients and state → spikes in their shape and state (states, lanes) after the last step."""
+    """Currents, coefficients and state → spikes in their shape and state (states, lanes) after the last step.
+
+    Spikes of images, which are pooled or convolved, are kept as bits.
+    """
 
     @staticmethod
     def forward(
@@ -165,19 +168,28 @@ class _Fused(torch.autograd.Function):
         state: Tensor,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         ctx.now, (device, plan, keep) = now, now
-        out, kept, state = device.forward(plan, call, state, KEEP_EVERY if keep else 0)
+        steps, batch, *features = shape
+        is_image = len(features) > 1
+        out, kept, state = device.forward(plan, call, state, KEEP_EVERY if keep else 0, batch=batch if is_image else 0)
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(kept, *call)
-        return out.view(shape), state
+        if not is_image:
+            return out.view(shape), state
+        fired = PackedSpikes(out, steps, plan.dtype, checked=True, of_neurons=True)
+        return BinarySpikes(fired, tuple(shape)), state
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_spikes: Tensor, grad_state: Tensor) -> Any:
+    def backward(ctx: Any, grad_spikes: Tensor | None, grad_state: Tensor | None) -> Any:
         device, plan, _ = ctx.now
         kept, *tensors = ctx.saved_tensors
         call = Call(*tensors)
+        if grad_spikes is None:
+            grad_spikes = torch.zeros_like(call.current)
+        grad_state = torch.zeros_like(kept[0]) if grad_state is None else grad_state.contiguous()
         if not device.TAKES_FACTORS or factors_of(grad_spikes, plan.dtype, SMALL_OUTPUT) is None:
             grad_spikes = dense(grad_spikes).to(plan.dtype).contiguous().flatten(1)
-        g = device.backward(plan, call, kept, KEEP_EVERY, grad_spikes, grad_state.contiguous())
+        g = device.backward(plan, call, kept, KEEP_EVERY, grad_spikes, grad_state)
         grad_bias = None if g.bias is None else g.bias.view(-1, call.bias.shape[0]).sum(0)
         grad_p, grad_decay = of_coefficients(plan, call, g)
         return None, None, None, g.current, g.conductance, grad_bias, grad_p, grad_decay, g.state

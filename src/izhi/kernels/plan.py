@@ -199,10 +199,16 @@ class PoolKernels(NamedTuple):
         forward: (planes (N, H, W), kind, size of a window down and across) → what each sees, (N, ⌊H/down⌋, ⌊W/across⌋);
             and of the largest its place in the window, counted by rows, in uint8, the first of equal ones.
         backward: (gradients of these, places, kind, size of a window, shape of the planes) → gradient of the planes.
+        forward_of_bits: (words of planes (N, H, W), size of a window) → words of the largest, (N, ⌊H/down⌋,
+            ⌊W/across⌋); and words (N, H, W) of where in its window that is, the first of equal ones.
+        backward_of_bits: (gradients of the largest (T, B, C, rows, columns), these words (B, ⌈T/32⌉, C, H, W), size of
+            a window) → gradient (T, B, C, H, W).
     """
 
     forward: Callable[[Tensor, PoolKind, tuple[int, int]], tuple[Tensor, Tensor]]
     backward: Callable[[Tensor, Tensor, PoolKind, tuple[int, int], torch.Size], Tensor]
+    forward_of_bits: Callable[[Tensor, tuple[int, int]], tuple[Tensor, Tensor]]
+    backward_of_bits: Callable[[Tensor, Tensor, tuple[int, int]], Tensor]
 
 
 class SampleKernels(NamedTuple):

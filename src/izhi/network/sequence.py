@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from izhi.errors import SettingError, ShapeError, shown
-from izhi.kernels import Spikes, drop, is_repeated, once, pool
+from izhi.kernels import Spikes, drop, is_repeated, once, pool, pool_bits
+from izhi.kernels.lazy import LazyTensor
 from izhi.network.connections import Connection
 from izhi.network.delays import Delay
 from izhi.network.layers import BatchNorm, Layer, ModuleState
@@ -78,6 +79,8 @@ def each_step(module: nn.Module, spikes: Spikes) -> Tensor:
         return once(partial(each_step, module), spikes)
     x = spikes if isinstance(spikes, Tensor) else spikes.dense()
     name = type(module).__name__
+    if (found := _as_bits(module, x)) is not None:
+        return found
     try:
         steps = x.flatten(0, 1)
         pooled = pool(module, steps)
@@ -90,6 +93,14 @@ def each_step(module: nn.Module, spikes: Spikes) -> Tensor:
     if len(out) != x.shape[0] * x.shape[1]:
         raise ShapeError(f"{name} gives {len(out)} samples of {x.shape[0] * x.shape[1]}, expected as many")
     return out.view(*x.shape[:2], *out.shape[1:])
+
+
+def _as_bits(module: nn.Module, spikes: Tensor) -> Tensor | None:
+    """What a module gives for each step of spikes (T, B, *features) that are kept as bits, as bits; else None."""
+    is_flatten = isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1)
+    if is_flatten and isinstance(spikes, LazyTensor) and not (module._forward_hooks or module._forward_pre_hooks):
+        return spikes.flatten(2)
+    return pool_bits(module, spikes)
 
 
 class Residual(nn.Module):

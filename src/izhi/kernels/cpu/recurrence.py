@@ -15,6 +15,7 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from izhi.kernels.cpu import arena
@@ -36,6 +37,7 @@ from izhi.kernels.cpu.parallel import (
 )
 from izhi.kernels.cpu.rows import OUTPUT_BLOCK
 from izhi.kernels.cpu.scalars import codec, f32, zero
+from izhi.kernels.events import WORD
 from izhi.kernels.low_rank import LowRankGradient
 from izhi.kernels.plan import Call, Constants, Gradients, Plan
 
@@ -68,6 +70,7 @@ class _Forward(NamedTuple):
     spikes: Argument
     kept: Argument
     last: Argument
+    neurons: Argument
 
 
 class _Backward(NamedTuple):
@@ -87,7 +90,7 @@ class _Backward(NamedTuple):
 
 
 @cache
-def _forward(plan: Plan) -> Kernel:
+def _forward(plan: Plan, as_bits: bool) -> Kernel:
     load, store, element = codec(plan.dtype)
     step, _, shared_coefficients, all_constants = lane_functions(plan)
     rows, states = plan.rows, plan.states
@@ -105,7 +108,11 @@ def _forward(plan: Plan) -> Kernel:
         p = array(data, call.coefficients, (rows, width), f32)
         constants = array(data, call.constants, _CONSTANTS, f32)
         first = array(data, own.first, (states, lanes), f32)
-        spikes = array(data, own.spikes, (steps, lanes), element)
+        if as_bits:
+            neurons = number(data, own.neurons)
+            words = array(data, own.spikes, (lanes // neurons, (steps + WORD - 1) // WORD, neurons), np.uint32)
+        else:
+            spikes = array(data, own.spikes, (steps, lanes), element)
         kept = array(data, own.kept, (steps, states, lanes), f32)
         last = array(data, own.last, (states, lanes), f32)
         wide_vectors()
@@ -114,8 +121,9 @@ def _forward(plan: Plan) -> Kernel:
         s = all_constants(constants)
         # Of one piece of memory, and a block's size a constant, so that LLVM sees which of these lie apart from each
         # other: else it would not use vectors.
-        room = zero_rows(states + rows + 1, BLOCK)
+        room = zero_rows(states + rows + 2, BLOCK)
         z, q, bias_of = room[:states], room[states : states + rows], room[states + rows]
+        fired = room[states + rows + 1].view(np.uint32)
         for block in range(worker * blocks // workers, (worker + 1) * blocks // workers):
             start = block * BLOCK
             size = min(BLOCK, lanes - start)
@@ -132,10 +140,26 @@ def _forward(plan: Plan) -> Kernel:
                 if keep_every > 0 and t % keep_every == 0:
                     for k in range(states):
                         copy(z[k], kept[t // keep_every, k, start:stop], size)
-                x_t, y_t, spikes_t = x[t, start:stop], y[t, start:stop], spikes[t, start:stop]
-                for i in range(size):
-                    g = load(y_t[i]) if coupled else zero
-                    spikes_t[i] = store(step(z, q, same, load(x_t[i]), g, bias_of, s, i))
+                x_t, y_t = x[t, start:stop], y[t, start:stop]
+                if as_bits:
+                    bit = np.uint32(t % WORD)
+                    for i in range(size):
+                        g = load(y_t[i]) if coupled else zero
+                        fires = np.uint32(np.int32(step(z, q, same, load(x_t[i]), g, bias_of, s, i)))
+                        fired[i] = (fired[i] if bit else np.uint32(0)) | (fires << bit)
+                    if bit == WORD - 1 or t == steps - 1:
+                        lane = start
+                        while lane < stop:
+                            sample = lane // neurons
+                            end = min(stop, (sample + 1) * neurons)
+                            target = words[sample, t // WORD, lane - sample * neurons :]
+                            copy(fired[lane - start :], target, end - lane)
+                            lane = end
+                else:
+                    spikes_t = spikes[t, start:stop]
+                    for i in range(size):
+                        g = load(y_t[i]) if coupled else zero
+                        spikes_t[i] = store(step(z, q, same, load(x_t[i]), g, bias_of, s, i))
             for k in range(states):
                 copy(z[k], last[k, start:stop], size)
 
@@ -259,20 +283,29 @@ def _arguments(call: Call, keep_every: int) -> _Arguments:
     return _Arguments(steps, lanes, call.coefficients.shape[1], call.bias.shape[0], keep_every, *call[:-1])
 
 
+def empty_spikes(call: Call, batch: int) -> torch.Tensor:
+    """Memory for spikes (T, lanes), or for words (B, ⌈T/32⌉, N) of ``batch`` samples."""
+    if not batch:
+        return arena.empty_like(call.current)
+    steps, lanes = call.current.shape
+    return arena.empty(batch, -(-steps // WORD), lanes // batch, dtype=torch.int32)
+
+
 def forward(
     plan: Plan, call: Call, state: torch.Tensor, keep_every: int,
-    into: tuple[torch.Tensor, torch.Tensor] | None = None,
+    into: tuple[torch.Tensor, torch.Tensor] | None = None, batch: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
     """Spikes (T, lanes), every k-th state (T/k, states, lanes), the state after the last step.
 
-    Spikes and last state are written ``into`` tensors that are there, or new ones.
+    Spikes and last state are written ``into`` tensors that are there, or new ones. Of ``batch`` samples, spikes are
+    words (B, ⌈T/32⌉, N); of 0, numbers.
     """
     steps, lanes = call.current.shape
-    spikes, last = into or (arena.empty_like(call.current), arena.empty_like(state))
+    spikes, last = into or (empty_spikes(call, batch), arena.empty_like(state))
     parts = -(-steps // keep_every) if keep_every else 0
     kept = arena.empty(parts, plan.states, lanes)
-    own = _Forward(state, spikes, kept, last)
-    launch(_forward(plan), *_arguments(call, keep_every), *own, pieces=_pieces(call))
+    own = _Forward(state, spikes, kept, last, lanes // max(1, batch))
+    launch(_forward(plan, batch > 0), *_arguments(call, keep_every), *own, pieces=_pieces(call))
     return spikes, kept, last
 
 

@@ -1,4 +1,4 @@
-"""Pools of windows that do not overlap, as two Triton kernels; a window keeps a byte, in torch eight."""
+"""Pools of windows that do not overlap, as Triton kernels; a window keeps a byte, in torch eight, or bits of spikes."""
 
 from __future__ import annotations
 
@@ -64,6 +64,49 @@ def _spread(  # type: ignore[no-untyped-def]
     tl.store(grad + at, arrives, mask)
 
 
+@kernel
+def _any(  # type: ignore[no-untyped-def]
+    words, out, first, planes, height, width, down: tl.constexpr, across: tl.constexpr, block: tl.constexpr,
+):  # fmt: skip
+    """A program has so many windows of words."""
+    at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
+    rows, columns = height // down, width // across
+    mask = at < tl.cast(planes, tl.int64) * rows * columns
+    row, column = at // columns % rows, at % columns
+    corner = (at // (rows * columns) * height + row * down) * width + column * across
+    fires = tl.zeros((block,), tl.int32)
+    for k in range(down * across):
+        fires = fires | tl.load(words + corner + k // across * width + k % across, mask, 0)
+    before = ~fires  # where none fires, the first has the gradient
+    tl.store(out + at, fires, mask)
+    for k in range(down * across):
+        place = corner + k // across * width + k % across
+        word = tl.load(words + place, mask, 0)
+        if k == 0:
+            tl.store(first + place, word | before, mask)
+            before = word
+        else:
+            tl.store(first + place, word & ~before, mask)
+            before = before | word
+
+
+@kernel
+def _to_first(  # type: ignore[no-untyped-def]
+    g, first, grad, steps, batch, chunks, channels, height, width, down: tl.constexpr, across: tl.constexpr,
+    block: tl.constexpr,
+):  # fmt: skip
+    """A program has so many features of the images of all steps and samples."""
+    at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
+    image, rows, columns = tl.cast(channels, tl.int64) * height * width, height // down, width // across
+    mask = at < image * steps * batch
+    t, sample = at // image // batch, at // image % batch
+    row, column = at // width % height, at % width
+    word = tl.load(first + (sample * chunks + t // 32) * image + at % image, mask, 0)
+    seen = mask & (((word >> (t % 32).to(tl.int32)) & 1) != 0) & (row < rows * down) & (column < columns * across)
+    window = (at // (height * width) * rows + row // down) * columns + column // across
+    tl.store(grad + at, tl.load(g + window, seen, 0.0), mask)
+
+
 def forward(x: Tensor, kind: PoolKind, window: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Planes (N, H, W), pooled: (N, ⌊H/down⌋, ⌊W/across⌋); and where in its window the largest was, in uint8."""
     planes, height, width = x.shape
@@ -86,4 +129,25 @@ def _launched(function: Any, made: Tensor, window: tuple[int, int], kind: PoolKi
         launch(function, grid, *arguments, down=down, across=across, is_max=int(kind == "max"), block=BLOCK)
 
 
-POOLS = PoolKernels(forward, backward)
+def forward_of_bits(words: Tensor, window: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Words of planes (N, H, W): those of the largest in each window, and of where in the planes these are."""
+    planes, height, width = words.shape
+    (down, across), first = window, torch.empty_like(words)
+    out = words.new_empty(planes, height // down, width // across)
+    if out.numel():
+        grid = (triton.cdiv(out.numel(), BLOCK),)
+        launch(_any, grid, words, out, first, planes, height, width, down=down, across=across, block=BLOCK)
+    return out, first
+
+
+def backward_of_bits(g: Tensor, first: Tensor, window: tuple[int, int]) -> Tensor:
+    """The gradient (T, B, C, H, W) from that of the largest, by words of where these are."""
+    (steps, batch), (_, chunks, *image), (down, across) = g.shape[:2], first.shape, window
+    grad = g.new_empty(steps, batch, *image)
+    if grad.numel():
+        sizes, grid = (steps, batch, chunks, *image), (triton.cdiv(grad.numel(), BLOCK),)
+        launch(_to_first, grid, g, first, grad, *sizes, down=down, across=across, block=BLOCK)
+    return grad
+
+
+POOLS = PoolKernels(forward, backward, forward_of_bits, backward_of_bits)

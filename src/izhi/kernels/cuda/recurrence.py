@@ -16,6 +16,7 @@ import triton.language as tl
 from izhi.kernels.cuda.lane import lane_functions
 from izhi.kernels.cuda.launch import jit, launch
 from izhi.kernels.cuda.scalars import constant
+from izhi.kernels.events import WORD
 from izhi.kernels.plan import Call, Gradients, Plan
 
 #: Lanes of one program.
@@ -33,11 +34,11 @@ def _forward(plan: Plan) -> Any:
 
     @jit
     def forward(  # type: ignore[no-untyped-def]
-        x, y, bias, p, decay_at, first, spikes, kept, last, steps, lanes, width, bias_width, keep_every,
+        x, y, bias, p, decay_at, first, spikes, kept, last, steps, lanes, width, bias_width, keep_every, neurons,
         dt, substep, v_low, v_high, jacobian_limit, per_span, surrogate_first, surrogate_second,
         decay, implicit, v_scale, v_unit, u_scale, u_unit, u_low, u_high,
         third_scale, third_unit, third_low, third_high, fourth_scale, fourth_unit, fourth_low, fourth_high,
-        i_low, i_high, trace_scale, trace_unit, trace_low, trace_high, block: tl.constexpr,
+        i_low, i_high, trace_scale, trace_unit, trace_low, trace_high, block: tl.constexpr, as_bits: tl.constexpr,
     ):  # fmt: skip
         if filtered:
             decay = tl.load(decay_at)
@@ -50,6 +51,8 @@ def _forward(plan: Plan) -> Any:
         lanes = tl.cast(lanes, tl.int64)  # a step of them, times steps, may not fit 32 bits
         lane = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
         mask = lane < lanes
+        word = tl.zeros((block,), tl.int32)
+        of_sample = lane // neurons * ((steps + 31) // 32) * neurons + lane % neurons
         q = coefficients(p, width, lane, mask)
         z = load(first, lanes, lane, mask)
         bias_of = tl.zeros_like(z[0])
@@ -65,7 +68,13 @@ def _forward(plan: Plan) -> Any:
             if coupled:
                 g = tl.load(y + row, mask).to(tl.float32)
             z, spike = step(z, q, current, g, bias_of, s)
-            tl.store(spikes + row, spike, mask)
+            if as_bits:
+                word = word | ((spike != 0).to(tl.int32) << (t % 32))
+                is_whole = (t % 32 == 31) | (t == steps - 1)
+                tl.store(spikes + of_sample + t // 32 * neurons, word, mask & is_whole)
+                word = tl.where(is_whole, 0, word)
+            else:
+                tl.store(spikes + row, spike, mask)
         store(last, lanes, lane, z, mask)
 
     return forward
@@ -146,26 +155,34 @@ def _backward(plan: Plan) -> Any:
     return backward
 
 
-def _launch(kernel: Any, call: Call, lanes: int, tensors: tuple[Any, ...], keep_every: int) -> None:
-    sizes = (len(call.current), lanes, call.coefficients.shape[1], max(1, call.bias.shape[0]))
-    launch(kernel, (triton.cdiv(lanes, BLOCK),), *tensors, *sizes, keep_every, *call.constants.tolist(), block=BLOCK)
+def _launch(kernel: Any, call: Call, tensors: tuple[Any, ...], *numbers: int, **constants: int) -> None:
+    steps, lanes = call.current.shape
+    sizes = (steps, lanes, call.coefficients.shape[1], max(1, call.bias.shape[0]), *numbers)
+    grid = (triton.cdiv(lanes, BLOCK),)
+    launch(kernel, grid, *tensors, *sizes, *call.constants.tolist(), block=BLOCK, **constants)
 
 
 def forward(
     plan: Plan, call: Call, state: torch.Tensor, keep_every: int,
-    into: tuple[torch.Tensor, torch.Tensor] | None = None,
+    into: tuple[torch.Tensor, torch.Tensor] | None = None, batch: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
     """Spikes (T, lanes), every k-th state (T/k, states, lanes), the state after the last step.
 
-    Spikes and last state are written ``into`` tensors that are there, or new ones.
+    Spikes and last state are written ``into`` tensors that are there, or new ones. Of ``batch`` samples, spikes are
+    words (B, ⌈T/32⌉, N); of 0, numbers.
     """
     steps, lanes = call.current.shape
-    spikes, last = into or (torch.empty_like(call.current), torch.empty_like(state))
+    neurons = lanes // max(1, batch)
+    if into is None:
+        of_bits = (batch, triton.cdiv(steps, WORD), neurons)
+        spikes = state.new_empty(of_bits, dtype=torch.int32) if batch else torch.empty_like(call.current)
+        into = spikes, torch.empty_like(state)
+    spikes, last = into
     kept = state.new_empty(-(-steps // keep_every) if keep_every else 0, plan.states, lanes)
     tensors = (
         call.current, call.conductance, call.bias, call.coefficients, call.decay, state, spikes, kept, last,
     )  # fmt: skip
-    _launch(_forward(plan), call, lanes, tensors, keep_every)
+    _launch(_forward(plan), call, tensors, keep_every, neurons, as_bits=int(batch > 0))
     return spikes, kept, last
 
 
@@ -186,5 +203,5 @@ def backward(
         grad_last, grad_x, none if grad_y is None else grad_y, grad_first,
         none if grad_bias is None else grad_bias, none if grad_p is None else grad_p,
     )  # fmt: skip
-    _launch(_backward(plan), call, lanes, tensors, keep_every)
+    _launch(_backward(plan), call, tensors, keep_every)
     return Gradients(grad_x, grad_y, grad_first, grad_bias, grad_p)
