@@ -17,17 +17,23 @@ from izhi.kernels.plan import PoolKernels, PoolKind
 BLOCK = 256
 
 
+@triton.jit  # type: ignore[untyped-decorator]
+def _windows(planes, height, width, down: tl.constexpr, across: tl.constexpr, block: tl.constexpr):  # type: ignore[no-untyped-def]
+    """A program's windows: their numbers, which there are, and the first place of each in the planes."""
+    at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
+    rows, columns = height // down, width // across
+    mask = at < tl.cast(planes, tl.int64) * rows * columns
+    row, column = at // columns % rows, at % columns
+    return at, mask, (at // (rows * columns) * height + row * down) * width + column * across
+
+
 @kernel
 def _pool(  # type: ignore[no-untyped-def]
     x, out, place, planes, height, width, down: tl.constexpr, across: tl.constexpr, is_max: tl.constexpr,
     block: tl.constexpr,
 ):  # fmt: skip
     """A program has so many windows."""
-    at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
-    rows, columns = height // down, width // across
-    mask = at < tl.cast(planes, tl.int64) * rows * columns
-    row, column = at // columns % rows, at % columns
-    corner = (at // (rows * columns) * height + row * down) * width + column * across
+    at, mask, corner = _windows(planes, height, width, down, across, block)
     best = tl.load(x + corner, mask, 0.0).to(tl.float32)
     where, total = tl.zeros((block,), tl.int32), tl.zeros((block,), tl.float32)
     for k in range(down * across):
@@ -69,11 +75,7 @@ def _any(  # type: ignore[no-untyped-def]
     words, out, first, planes, height, width, down: tl.constexpr, across: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
     """A program has so many windows of words."""
-    at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
-    rows, columns = height // down, width // across
-    mask = at < tl.cast(planes, tl.int64) * rows * columns
-    row, column = at // columns % rows, at % columns
-    corner = (at // (rows * columns) * height + row * down) * width + column * across
+    at, mask, corner = _windows(planes, height, width, down, across, block)
     fires = tl.zeros((block,), tl.int32)
     for k in range(down * across):
         fires = fires | tl.load(words + corner + k // across * width + k % across, mask, 0)
