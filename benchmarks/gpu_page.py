@@ -1,8 +1,7 @@
 """The page of what is known of GPUs without one: docs/results/gpu.md.
 
-    python benchmarks/gpu_kernels.py --targets sm_90 --cases chosen --json build/chosen.json
-    python benchmarks/gpu_kernels.py --cases few --json build/few.json
-    python benchmarks/gpu_page.py build/chosen.json build/few.json --out docs/results/gpu.md
+    python benchmarks/gpu_kernels.py --cases chosen --json build/chosen.json
+    python benchmarks/gpu_page.py build/chosen.json --out docs/results/gpu.md
 
 Variants × targets come from the files, launches and their CPU time from gpu_launches.py. Times of kernels are
 estimated from bytes, a card's bandwidth, and the latency of a load in each time step.
@@ -132,9 +131,8 @@ spyx (and EXODUS, where it is installed), and writes `build/gpu/gpu.md` and `gpu
 
 The page is written by
 
-    python benchmarks/gpu_kernels.py --targets sm_90 --cases chosen --json build/chosen.json
-    python benchmarks/gpu_kernels.py --cases few --json build/few.json
-    python benchmarks/gpu_page.py build/chosen.json build/few.json --out docs/results/gpu.md
+    python benchmarks/gpu_kernels.py --cases chosen --json build/chosen.json
+    python benchmarks/gpu_page.py build/chosen.json --out docs/results/gpu.md
 
 ## Machine code
 

@@ -186,7 +186,7 @@ class _Fused(torch.autograd.Function):
         call = Call(*tensors)
         if grad_spikes is None:
             grad_spikes = torch.zeros_like(call.current)
-        grad_state = torch.zeros_like(kept[0]) if grad_state is None else grad_state.contiguous()
+        grad_state = kept.new_zeros(kept.shape[1:]) if grad_state is None else grad_state.contiguous()
         if not device.TAKES_FACTORS or factors_of(grad_spikes, plan.dtype, SMALL_OUTPUT) is None:
             grad_spikes = dense(grad_spikes).to(plan.dtype).contiguous().flatten(1)
         g = device.backward(plan, call, kept, KEEP_EVERY, grad_spikes, grad_state)
