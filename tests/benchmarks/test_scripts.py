@@ -363,7 +363,7 @@ def test_gpu(tmp_path):
     said = run("gpu", "--small", "--out", tmp_path)
     report = json.loads((tmp_path / "gpu.json").read_text())
     assert {x["outcome"] for x in report["checks"]} <= {"passed", "skipped"}
-    assert len(report["checks"]) == 7
+    assert len(report["checks"]) == 8
     assert {x["library"] for x in report["times"]} >= {"Izhi LIF", "Izhi Izhikevich", "snnTorch"}
     # Of the others, those that are installed run too.
     assert all(reason.startswith("ModuleNotFoundError") for reason in report["missing"].values()), report["missing"]

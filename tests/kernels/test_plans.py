@@ -96,7 +96,12 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     numpy_kernels.use(monkeypatch)
     found: list[Plan] = []
     forward = numpy_kernels.DEVICE.forward
-    monkeypatch.setattr(numpy_kernels.DEVICE, "forward", lambda plan, *rest: found.append(plan) or forward(plan, *rest))
+
+    def noted(plan: Plan, *rest: Any, **named: Any) -> Any:
+        found.append(plan)
+        return forward(plan, *rest, **named)
+
+    monkeypatch.setattr(numpy_kernels.DEVICE, "forward", noted)
     return found
 
 
