@@ -243,8 +243,7 @@ def check_compile(steps: int) -> None:
 
 CHECKS = (
     check_spikes_and_gradients, check_bits, check_float16, check_delays_and_pools, check_images,
-    check_second_device, check_graph,
-    check_compile,
+    check_second_device, check_graph, check_compile,
 )  # fmt: skip
 
 

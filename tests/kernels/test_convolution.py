@@ -176,6 +176,11 @@ def test_others_are_left_to_torch(spikes, module, reason):
     assert torch.equal(current, expected.view_as(current))
 
 
+def test_tensors_without_memory_have_shapes():
+    current = Conv2d(8, 24, 3).to("meta")(torch.zeros(9, 5, 8, 16, 17, device="meta")).current
+    assert (current.shape, current.device.type) == ((9, 5, 24, 14, 15), "meta")
+
+
 def test_what_is_not_a_number_stays_so():
     spikes = spikes_of(9, 5, 8, 16, 17)
     spikes[4, 3, 2, 8, 8] = torch.nan

@@ -125,6 +125,13 @@ def test_hooks_of_a_pool_are_called():
     assert len(seen) == 1
 
 
+def test_hooks_of_a_pool_are_called_in_the_backward_pass():
+    module, seen = nn.MaxPool2d(2), []
+    module.register_full_backward_hook(lambda module, to, given: seen.append(given))
+    each_step(module, torch.ones(3, 2, 1, 4, 4, requires_grad=True)).sum().backward()
+    assert len(seen) == 1
+
+
 def test_a_compiled_network_has_torchs_own_pool():
     compiled = torch.compile(lambda x: each_step(nn.MaxPool2d(2), x), backend="eager", fullgraph=True)
     x = torch.randn(3, 2, 1, 4, 4)

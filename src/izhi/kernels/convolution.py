@@ -13,6 +13,7 @@ from izhi.kernels.cpu import convolution as cpu
 from izhi.kernels.cpu.geometry import Convolution
 from izhi.kernels.lazy import dense, materialize
 from izhi.kernels.packed import PackedSpikes, Spikes, bits_of, bits_on
+from izhi.kernels.products import autocast_format
 from izhi.kernels.routes import (
     FEW_CHANNELS,
     CallDescription,
@@ -124,9 +125,10 @@ def convolve(
     if spikes.shape[2] != weight.shape[1] * groups:  # by which kernels would reach beyond the weights
         raise ShapeError(f"spikes have {spikes.shape[2]} channels, expected {weight.shape[1] * groups}")
     x = spikes if isinstance(spikes, Tensor) else spikes.dense()
-    is_cast = torch.is_autocast_enabled(x.device.type)
-    dtype = torch.get_autocast_dtype(x.device.type) if is_cast else x.dtype
-    if (is_cast or x.dtype == weight.dtype) and (not is_traced() or is_recording()):  # else torch says why not
+    cast = autocast_format(x.device.type)
+    fits = cast is not None or x.dtype == weight.dtype  # torch says why they do not
+    if fits and (not is_traced() or is_recording()):
+        dtype = cast or x.dtype
         choice = _choice(x, weight, dtype, dilation, groups)
         if choice.kernel != "dense" or bits_of(x) is not None:
             c = _as_images(x, weight, stride, padding, dilation, groups)

@@ -13,7 +13,7 @@ from izhi.kernels.device import kernels_for
 from izhi.kernels.lazy import dense, materialize
 from izhi.kernels.packed import BinarySpikes, PackedSpikes, bits_of
 from izhi.kernels.plan import PoolKernels, PoolKind
-from izhi.kernels.tracing import is_traced, once_differentiable
+from izhi.kernels.tracing import has_hooks, is_traced, once_differentiable
 
 #: Features in a window, at most: a byte says which of them was the largest.
 MOST_IN_WINDOW = 256
@@ -94,8 +94,8 @@ def pool_bits(module: nn.Module, spikes: Tensor) -> Tensor | None:
 
 def _windows(module: nn.Module, x: Tensor, size: Sequence[int]) -> _Windows | None:
     """The windows of a pool over images of a size, if kernels cover it."""
-    known, is_hooked = _KINDS.get(type(module)), bool(module._forward_hooks or module._forward_pre_hooks)
-    if known is None or is_hooked or is_traced() or (kernels := kernels_for(x)) is None:
+    known = _KINDS.get(type(module))
+    if known is None or has_hooks(module) or is_traced() or (kernels := kernels_for(x)) is None:
         return None
     kind, dimensions = known
     window = _window(module, dimensions)

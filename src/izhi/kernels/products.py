@@ -187,7 +187,13 @@ def gradient_of_spikes(g: Tensor, weight: Tensor) -> Tensor:
 
 def format_beside(weight: Tensor) -> torch.dtype:
     """The format in which torch would multiply with a weight."""
-    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else weight.dtype
+    return autocast_format(weight.device.type) or weight.dtype
+
+
+def autocast_format(device: str) -> torch.dtype | None:
+    """The format of products under autocast; None without it, as on devices that have none."""
+    is_on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if is_on else None
 
 
 def weight_gradient(spikes: Tensor, g: Tensor) -> Tensor:

@@ -26,6 +26,13 @@ def is_traced() -> bool:
     return torch._C._is_tracing() or is_transformed()
 
 
+def has_hooks(module: Any) -> bool:
+    """Whether a module has hooks, which only a call of the module itself would call."""
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
+
+
 def is_compiled() -> bool:
     """Whether torch.compile records this call, and neither torch.export nor a transform does."""
     return (

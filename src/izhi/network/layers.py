@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from izhi.errors import SettingError, ShapeError
 from izhi.kernels import Spikes, SynapticInput, is_repeated, once
-from izhi.kernels.tracing import is_traced
+from izhi.kernels.tracing import has_hooks, is_traced
 from izhi.network.connections import Connection
 from izhi.network.delays import Delay, SynapticDelay
 from izhi.network.synapses import ConductanceSynapse
@@ -186,16 +186,10 @@ class Layer(nn.Module):
             self.norm is None
             and _runs_as(connection, "weigh")
             and _runs_as(neuron, "takes_spikes")
-            and not (_has_hooks(connection) or _has_hooks(neuron) or is_traced())
+            and not (has_hooks(connection) or has_hooks(neuron) or is_traced())
         )
 
 
 def _runs_as(module: object, mark: str) -> bool:
     """Whether the class that defines ``forward`` of a module defines a mark as well."""
     return mark in vars(next((kind for kind in type(module).__mro__ if "forward" in vars(kind)), object))
-
-
-def _has_hooks(module: Any) -> bool:
-    return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    )

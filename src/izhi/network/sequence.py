@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from izhi.errors import SettingError, ShapeError, shown
 from izhi.kernels import Spikes, drop, is_repeated, once, pool, pool_bits
 from izhi.kernels.lazy import LazyTensor
+from izhi.kernels.tracing import has_hooks
 from izhi.network.connections import Connection
 from izhi.network.delays import Delay
 from izhi.network.layers import BatchNorm, Layer, ModuleState
@@ -98,7 +99,7 @@ def each_step(module: nn.Module, spikes: Spikes) -> Tensor:
 def _as_bits(module: nn.Module, spikes: Tensor) -> Tensor | None:
     """What a module gives for each step of spikes (T, B, *features) that are kept as bits, as bits; else None."""
     is_flatten = isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1)
-    if is_flatten and isinstance(spikes, LazyTensor) and not (module._forward_hooks or module._forward_pre_hooks):
+    if is_flatten and isinstance(spikes, LazyTensor) and not has_hooks(module):
         return spikes.flatten(2)
     return pool_bits(module, spikes)
 
