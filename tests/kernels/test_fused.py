@@ -498,7 +498,7 @@ def test_a_second_process_finds_the_compiled_kernels(tmp_path):
     for _ in range(2):
         subprocess.run([sys.executable, "-c", script], check=True, env=environment)
         counts.append(sorted(p.name for p in tmp_path.rglob("*.nbc")))
-    assert len(counts[0]) == 2 * 2 + 1  # two neurons' passes, and the encoder
+    assert len(counts[0]) == 2 * 2 + 2  # two neurons' passes, the encoder, and its bits as numbers
     assert counts[0] == counts[1]
 
 

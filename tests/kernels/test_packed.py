@@ -15,7 +15,7 @@ from torch import Tensor
 
 from izhi import encoding
 from izhi.errors import ShapeError
-from izhi.kernels import PackedSpikes, product, products, routes
+from izhi.kernels import PackedSpikes, product, products, rate, routes
 from izhi.kernels.cpu import bits, events
 from izhi.kernels.cpu.parallel import array, compile_kernel, launch, number
 from izhi.network import Layer, Network
@@ -159,8 +159,9 @@ def test_rate_packs_the_spikes_that_it_draws(width: int) -> None:
     values = torch.rand(7, width, generator=torch.Generator().manual_seed(1)) * 2 - 0.5
     values = values.clamp(0, 1)  # some that never fire, and some that always do
     for steps in (9, 32, 70):
-        dense = encoding.rate(values, steps, seed=5)
+        dense = rate(values, steps, 5, torch.float32)
         assert torch.equal(encoding.rate_packed(values, steps, seed=5).dense(), dense)
+        assert torch.equal(encoding.rate(values, steps, seed=5), dense)
     coder = encoding.ValueEncoder("latency", 9, (width,), packs=False)
     latency = coder(values, 5)
     packed_latency = replace(coder, packs=True)(values, 5)

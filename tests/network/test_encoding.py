@@ -4,8 +4,11 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from izhi import IzhiError, encoding
+from izhi import LIF, IzhiError, encoding, kernels
 from izhi.encoding import RowEncoder
+from izhi.kernels import PackedSpikes
+from izhi.kernels.cpu import bits
+from izhi.network import Network
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
@@ -52,6 +55,32 @@ def test_rate_without_a_seed_follows_torch():
     torch.manual_seed(3)
     assert torch.equal(one, encoding.rate(values, 20))
     assert not torch.equal(one, encoding.rate(values, 20))
+
+
+def test_rate_gives_bits_that_a_network_takes_as_they_are(monkeypatch):
+    spikes = encoding.rate(torch.rand(5, 70), 40, seed=1)
+    assert isinstance(spikes, torch.Tensor)
+    network = Network([torch.nn.Linear(70, 6), LIF()])
+    expected, _ = network(spikes.clone())
+
+    def refused(*_):
+        raise AssertionError("between numbers and bits")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PackedSpikes, "dense", refused)
+        patched.setattr(bits, "packed", refused)
+        output, _ = network(spikes)
+    torch.testing.assert_close(output, expected)
+
+
+def test_a_network_sees_what_changed_in_the_spikes_of_rate():
+    spikes, network = encoding.rate(torch.rand(5, 70), 40, seed=1), Network([torch.nn.Linear(70, 6), LIF()])
+    spikes[3, 2] = 1 - spikes[3, 2]
+    torch.testing.assert_close(network(spikes)[0], network(spikes.clone())[0])
+
+
+def test_rate_of_a_float64_is_numbers():
+    assert type(encoding.rate(torch.rand(2, 3), 4, dtype=torch.float64)) is torch.Tensor
 
 
 def test_latency_is_earlier_for_larger_values():

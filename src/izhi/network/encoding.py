@@ -18,7 +18,9 @@ from izhi import kernels
 from izhi.data import SeriesBatch
 from izhi.data.events import EventBatch
 from izhi.errors import SettingError, ShapeError
-from izhi.kernels import PackedSpikes, Spikes
+from izhi.kernels import PackedSpikes, Spikes, takes_bits
+from izhi.kernels.packed import BinarySpikes
+from izhi.kernels.tracing import is_traced
 from izhi.seeds import Purpose, derive_seed
 from izhi.spec.encoder import Augmentation, pooled
 
@@ -57,8 +59,11 @@ def rate(values: Tensor, steps: int, *, seed: int | None = None, dtype: torch.dt
         dtype: of the spikes; float32 and bfloat16 have kernels.
 
     Returns:
-        (T, B, N) of 0 and 1.
+        (T, B, N) of 0 and 1, in memory one bit each where products with bits are faster.
     """
+    if takes_bits(dtype, values.device.type) and not is_traced():
+        packed = rate_packed(values, steps, seed=seed, dtype=dtype)
+        return BinarySpikes(packed, tuple(packed.shape))
     _check(values, steps)
     return kernels.rate(values, steps, _drawn(seed), dtype)
 
