@@ -71,10 +71,9 @@ def rate(values: Tensor, steps: int, *, seed: int | None = None, dtype: torch.dt
 def rate_packed(
     values: Tensor, steps: int, *, seed: int | None = None, dtype: torch.dtype = torch.float32
 ) -> PackedSpikes:
-    """The spikes of ``rate`` from the same seed, one bit each.
+    """The spikes of ``rate`` from the same seed, one bit each whatever the format, of a type of their own.
 
-    Connections accept them like dense spikes. In float32 they are about twice as fast, because they add the weights of
-    active inputs instead of multiplying all of them.
+    Connections accept them like a tensor, and add the weights of active inputs instead of multiplying all of them.
     """
     _check(values, steps)
     return kernels.rate_packed(values, steps, _drawn(seed), dtype)
