@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from izhi import LIF, IzhiError, encoding, kernels
+from izhi import LIF, IzhiError, encoding
 from izhi.encoding import RowEncoder
 from izhi.kernels import PackedSpikes
 from izhi.kernels.cpu import bits
