@@ -162,6 +162,7 @@ def test_rate_packs_the_spikes_that_it_draws(width: int) -> None:
         dense = rate(values, steps, 5, torch.float32)
         assert torch.equal(encoding.rate_packed(values, steps, seed=5).dense(), dense)
         assert torch.equal(encoding.rate(values, steps, seed=5), dense)
+    assert type(encoding.ValueEncoder("rate", 9, (width,), packs=False)(values, 5)) is Tensor
     coder = encoding.ValueEncoder("latency", 9, (width,), packs=False)
     latency = coder(values, 5)
     packed_latency = replace(coder, packs=True)(values, 5)

